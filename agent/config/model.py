@@ -1,0 +1,138 @@
+"""What a configuration means once it is read, checked and resolved: the input of `agent.app`.
+
+Everything is immutable, so that two configurations can be compared and swapped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from agent.core.model import CheckPolicy, Policy
+from agent.ports import ActionType, ChannelType, CheckType, LogSpec, Options, ProcessSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cron:
+    """A cron expression of five fields, in an IANA zone."""
+
+    expression: str
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSpec:
+    """One check, ready to run. It runs either every so often or by cron, never both. `timeout` is in seconds."""
+
+    service: str
+    name: str
+    type: CheckType[Any]
+    options: Options
+    every: timedelta | None
+    cron: Cron | None
+    timeout: float
+    policy: CheckPolicy
+    token: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSpec:
+    """How a service is restarted."""
+
+    type: ActionType[Any]
+    options: Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    name: str
+    policy: Policy
+    checks: tuple[CheckSpec, ...]
+    action: ActionSpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSpec:
+    """A channel and where its pages go when it does not take them. `per_second` overrides the type's rate limit."""
+
+    name: str
+    type: ChannelType[Any]
+    options: Options
+    fallback: tuple[str, ...] = ()
+    per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """Where spans go (an OTLP/HTTP base or traces URL) and which part of the passing runs is sent."""
+
+    endpoint: str
+    sample: float = 0.01
+    headers: Mapping[str, SecretStr] = field(default_factory=dict)
+    link: str = ""  # a URL with {trace_id} in it, shown in pages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """The agent's own settings."""
+
+    name: str
+    listen: str = "127.0.0.1:9797"
+    store: str = "sqlite:///codeblue.db"
+    tokens: tuple[SecretStr, ...] = ()  # any of them opens every page and beat; needed for a public bind
+    concurrency: int = 1000  # checks in flight
+    per_host: int = 50  # checks in flight against one host
+    restarts_at_most: int = 20  # budget that all services of this host share
+    restarts_per: timedelta = timedelta(hours=1)
+    retention: timedelta = timedelta(days=90)  # of timeline, runs and settled commands
+    log_retention: timedelta = timedelta(days=7)
+    log_size: int = 1_073_741_824  # bytes of the log store, about
+    traces: Traces | None = None
+    control: tuple[str, ...] = ()  # host:port that must be reachable before a remote target's failure is believed
+    page: tuple[str, ...] = ()  # who hears that the agent itself is in trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration. `files` are all that it was read from, for watching."""
+
+    agent: AgentSpec
+    services: Mapping[str, ServiceSpec]
+    processes: Mapping[str, ProcessSpec] = field(default_factory=dict)
+    channels: Mapping[str, ChannelSpec] = field(default_factory=dict)
+    logs: tuple[LogSpec, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The types that a configuration may name, by their names: the literals of checks/, agent/actions/, alerts/."""
+
+    checks: Mapping[str, CheckType[Any]]
+    actions: Mapping[str, ActionType[Any]]
+    channels: Mapping[str, ChannelType[Any]]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong: where, and what was expected. `line` counts from 1, 0 when there is none."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used, with everything that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(p) for p in problems))
+        self.problems = problems

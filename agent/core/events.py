@@ -1,0 +1,161 @@
+"""What goes into a decision (inputs), and what comes out of it (a `Decision` with commands and events)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from agent.core.model import NO_TEXT, CheckResult, Command, Health, Outcome, ServiceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A check ran. `evidence` is what the shell gathered for a page (last log lines before the first miss)."""
+
+    at: datetime
+    check: str
+    result: CheckResult
+    evidence: Mapping[str, str] = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """The time that the state asked for (`wake_at`) has come, or a parent's health changed."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartFinished:
+    """An ordered restart ended; `evidence` was taken just before it (exit code, last output)."""
+
+    at: datetime
+    key: str
+    outcome: Outcome
+    detail: str = ""
+    evidence: Mapping[str, str] = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeDelivered:
+    """A channel took the notice."""
+
+    at: datetime
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeFailed:
+    """A channel refused the notice for good, or ten tries were used up: it is a dead letter now."""
+
+    at: datetime
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    """Config was reloaded: checks may have come or gone."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRemoved:
+    """Config no longer names the service: what is open is closed, saying so."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """The wall clock jumped by `by`: everything that waits is moved along, so that nothing fires early or late."""
+
+    at: datetime
+    by: timedelta
+
+
+Input = (
+    Observed | Ticked | RestartFinished | NoticeDelivered | NoticeFailed | PolicyChanged | ServiceRemoved | ClockStepped
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """What a service sees of a service that it depends on."""
+
+    health: Health
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a decision may know beyond its own service: a snapshot taken by the engine.
+
+    `parents` are all services upstream, near and far. `blind` says why the agent cannot trust its own eyes, empty
+    when it can. `restarts_left` is what is left of the budget that all services of this host share.
+    """
+
+    parents: Mapping[str, Parent] = field(default_factory=dict)
+    blind: str = ""
+    restarts_left: int = 1_000_000
+    agent: str = ""
+
+
+class EventKind(StrEnum):
+    """Past-tense facts, in the order in which an incident usually sees them."""
+
+    MISSED = "missed"
+    RECOVERED_EARLY = "recovered_early"  # a miss that was followed by a pass: nothing was decided
+    OPENED = "opened"
+    CHECK_JOINED = "check_joined"
+    HELD = "held"
+    RELEASED = "released"
+    RESTART_ORDERED = "restart_ordered"
+    RESTART_FINISHED = "restart_finished"
+    RESTART_REFUSED = "restart_refused"  # the text says which rule refused it
+    VERIFY_FAILED = "verify_failed"
+    PAGED = "paged"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    REMINDED = "reminded"
+    CHECK_RECOVERED = "check_recovered"
+    CLOSED = "closed"
+    WARNED = "warned"
+    UNKNOWN = "unknown"
+    KNOWN = "known"
+    HEALTH = "health"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact for observers and a row of the timeline. Nothing is ever decided by reading one."""
+
+    kind: EventKind
+    service: str
+    at: datetime
+    text: str
+    incident: str = ""
+    check: str = ""
+    data: Mapping[str, str] = NO_TEXT
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Run a check again `after` this long, from a fresh connection, traced in full. Not stored: a restart of the
+    agent runs every check anyway."""
+
+    check: str
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was decided. `state` is the very same object that went in when there is nothing to store."""
+
+    state: ServiceState
+    commands: tuple[Command, ...] = ()
+    cancelled: tuple[str, ...] = ()  # keys of commands that are taken back unless already under way
+    events: tuple[Event, ...] = ()
+    confirm: tuple[Confirm, ...] = ()

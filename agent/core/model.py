@@ -1,0 +1,262 @@
+"""The nouns of codeblue: verdicts, results, policies, and the state that decisions are made on.
+
+Everything here is immutable and knows no clock, no I/O and no library but the standard one. Times are aware UTC
+datetimes; durations are timedeltas; a phase or a value is a float in base units (seconds, bytes, ratios).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
+
+
+class Verdict(StrEnum):
+    """What one run of a check says. FAIL means the target is bad; UNKNOWN means we could not tell."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+class Health(StrEnum):
+    """What is said of a whole service. PENDING: not every check has answered yet."""
+
+    PENDING = "pending"
+    UP = "up"
+    DEGRADED = "degraded"
+    SUSPECT = "suspect"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Stage(StrEnum):
+    """Where an open incident stands."""
+
+    HELD = "held"  # a dependency is the likely cause: nothing is restarted and nobody paged
+    WAITING = "waiting"  # a restart is allowed, but its backoff has not passed
+    RESTARTING = "restarting"  # an order is out
+    VERIFYING = "verifying"  # the restart is done: its checks must pass within the window
+    PAGED = "paged"  # people were asked
+    WATCHING = "watching"  # nothing to restart and nobody to page: it is only recorded
+
+
+class NoticeKind(StrEnum):
+    """What a message is about; the order is the order of urgency in every queue."""
+
+    OPENED = "opened"
+    REMINDER = "reminder"
+    RESOLVED = "resolved"
+    UPDATE = "update"
+    NOTE = "note"  # for the quiet channel: healed by itself, a warning; nobody is woken
+
+
+class Outcome(StrEnum):
+    """How an ordered restart ended. None of them says that the service is healthy: only checks do."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"  # the agent died between starting it and noting its end: never run again by itself
+    EXPIRED = "expired"  # it was never started and is too old to be right now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One run of a check.
+
+    `reason` is a bounded slug that is safe as a metric label ("ok", "refused", "timeout", "overdue", "status");
+    `summary` is one line for people. `at` is when the run began, `took` how long it took. `phases` are seconds by
+    name (dns, connect, tls, first_byte, transfer), `values` figures by name, `evidence` texts for the page
+    (bounded by whoever makes them). `target` is the host or address that was asked, empty for local things.
+    """
+
+    verdict: Verdict
+    reason: str
+    summary: str
+    at: datetime
+    took: timedelta
+    phases: Mapping[str, float] = NOTHING
+    values: Mapping[str, float] = NOTHING
+    evidence: Mapping[str, str] = NO_TEXT
+    target: str = ""
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPolicy:
+    """When a check's misses count: `misses` in a row before anything is decided, `recover` passes in a row to
+    be well again, and a confirming run `retry` after a first miss (zero: wait for the next regular run)."""
+
+    misses: int = 2
+    recover: int = 2
+    retry: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """How a service may be restarted: at most `at_most` times in any window of `per`, the n-th restart of one
+    incident no sooner than `backoff * 2**(n-2)` after the one before, each followed by `verify` in which the
+    failing checks must recover. `action` names the remediator's type ("systemd", "process", "command")."""
+
+    action: str
+    at_most: int = 3
+    per: timedelta = timedelta(hours=1)
+    backoff: timedelta = timedelta(seconds=10)
+    verify: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything that config says about how one service is decided on.
+
+    `page` are the channels that are asked when people are needed, `notify` the quiet ones that get notes.
+    `fallback` names, for each channel, where a page goes that the channel did not take within `page_deadline`
+    or refused for good. `remind` repeats an unresolved page (zero: never). `unknown_after` is how long a check
+    may be unable to tell before that itself is paged (zero: never).
+    """
+
+    service: str
+    checks: Mapping[str, CheckPolicy] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    restart: RestartPolicy | None = None
+    page: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    remind: timedelta = timedelta(hours=4)
+    page_deadline: timedelta = timedelta(minutes=1)
+    unknown_after: timedelta = timedelta(minutes=5)
+    runbook: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckState:
+    """What is remembered of one check between its runs.
+
+    `verdict` is the last one (None: never ran). `misses` counts FAILs in a row and stops at the policy's limit,
+    `passes` counts PASS or WARN in a row since the last FAIL and stops at the limit too: a state that has nothing
+    new to say stays the same object. `down` latches at the limit of misses and is released by the limit of passes.
+    `since` is when the present verdict began.
+    """
+
+    verdict: Verdict | None = None
+    reason: str = ""
+    summary: str = ""
+    since: datetime | None = None
+    misses: int = 0
+    passes: int = 0
+    down: bool = False
+    first_miss_at: datetime | None = None
+    warned: bool = False  # a note about the present streak of WARNs was already asked for
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One thing that was tried in an incident, for the page and the timeline."""
+
+    key: str
+    at: datetime
+    action: str
+    outcome: Outcome | None = None  # None: still running
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A channel that was asked to page, and what became of it: the debt that a closing message settles."""
+
+    channel: str
+    key: str
+    at: datetime
+    delivered: bool = False
+    failed: str = ""
+    instead_of: str = ""  # the channel this one stands in for
+    escaped: bool = False  # its own fallback was already asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """From the missed beats to the recovery. `id` is unique and stable; `failing` are the checks that are down."""
+
+    id: str
+    service: str
+    opened_at: datetime
+    first_miss_at: datetime
+    check: str
+    reason: str
+    summary: str
+    stage: Stage
+    failing: tuple[str, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    held_by: tuple[str, ...] = ()
+    until: datetime | None = None  # end of the verify window or of the backoff, by stage
+    remind_at: datetime | None = None
+    notices: int = 0  # how many notices this incident has asked for: part of their keys
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """All that is remembered of one service. A service without history is `ServiceState(service=name)`.
+
+    `restarts` are the times of the restarts ordered within the policy's window, over all incidents.
+    `wake_at` is when the core wants a `Ticked`, None when it wants none.
+    """
+
+    service: str
+    checks: Mapping[str, CheckState] = field(default_factory=dict)
+    incident: Incident | None = None
+    restarts: tuple[datetime, ...] = ()
+    health: Health = Health.PENDING
+    since: datetime | None = None  # when the present health began
+    wake_at: datetime | None = None
+    unknown_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """The order to restart a service once. Claimed and marked started in one statement; at most once, ever."""
+
+    key: str
+    service: str
+    incident: str
+    action: str
+    attempt: int
+    at: datetime
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message for one channel, its facts frozen when it was decided. Sent at least once, always under this key.
+
+    `incident` groups the notices of one incident (an update edits the opening message, a closing one ends its
+    thread). `facts` are short labelled texts in display order ("Check", "Since", "Tried"); `evidence` are longer ones
+    by name; both come from outside and must be escaped and truncated by the channel. `note` says what is unusual
+    about this message ("#oncall did not take this page: invalid_auth").
+    """
+
+    key: str
+    incident: str
+    service: str
+    channel: str
+    kind: NoticeKind
+    title: str
+    summary: str
+    at: datetime
+    opened_at: datetime
+    facts: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    runbook: str = ""
+    trace_id: str = ""
+
+
+Command = Restart | Notice
