@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict
 
 from agent.core.events import Decision, Event
 from agent.core.model import (
-    NO_TEXT,
-    NOTHING,
     CheckResult,
     Health,
     Notice,
@@ -23,6 +21,8 @@ from agent.core.model import (
     Restart,
     ServiceState,
     Verdict,
+    no_figures,
+    no_text,
 )
 
 
@@ -73,19 +73,21 @@ class HttpAnswer:
     the target's fault). A certificate is reported also when its verification failed."""
 
     status: int = 0
-    headers: Mapping[str, str] = NO_TEXT  # names in lower case, repeated ones joined with ", "
+    headers: Mapping[str, str] = field(default_factory=no_text)  # names in lower case, repeated ones joined with ", "
     body: bytes = b""
     truncated: bool = False
     error: str = ""
     message: str = ""
-    phases: Mapping[str, float] = NOTHING  # seconds spent in dns, connect, tls, first_byte, transfer
+    phases: Mapping[str, float] = field(
+        default_factory=no_figures
+    )  # seconds spent in dns, connect, tls, first_byte, transfer
     total: float = 0.0
     address: str = ""
     url: str = ""  # the last one, after redirects
     redirects: int = 0
     http_version: str = ""
     certificate_expires: datetime | None = None
-    certificate: Mapping[str, str] = NO_TEXT  # subject, issuer, names, as text
+    certificate: Mapping[str, str] = field(default_factory=no_text)  # subject, issuer, names, as text
 
 
 class HttpClient(Protocol):
@@ -144,7 +146,7 @@ class LogLine:
     level: str
     text: str
     trace_id: str = ""
-    fields: Mapping[str, str] = NO_TEXT
+    fields: Mapping[str, str] = field(default_factory=no_text)
 
 
 class LogBook(Protocol):
@@ -254,7 +256,7 @@ class ActionOutcome:
 
     outcome: Outcome
     detail: str = ""
-    evidence: Mapping[str, str] = NO_TEXT
+    evidence: Mapping[str, str] = field(default_factory=no_text)
 
 
 class Remediator(Protocol):
@@ -311,7 +313,7 @@ class LogSpec:
 class Receipt:
     """What a channel remembers of a delivered notice, e.g. Slack's channel id and message timestamp."""
 
-    data: Mapping[str, str] = NO_TEXT
+    data: Mapping[str, str] = field(default_factory=no_text)
 
 
 class DeliveryError(Exception):
@@ -443,6 +445,10 @@ class Store(Protocol):
         """It is a dead letter, for a person to replay."""
         ...
 
+    async def retract(self, key: str, at: datetime) -> None:
+        """Cancel a notice that is pending or claimed by us: it was overtaken while it failed. Settled ones stay."""
+        ...
+
     async def interrupted(self) -> Sequence[Restart]:
         """Restarts that were claimed and never settled: the agent died in them. They are never run again."""
         ...
@@ -504,8 +510,8 @@ class CheckRow:
     summary: str = ""
     at: float = 0.0
     took: float = 0.0
-    phases: Mapping[str, float] = NOTHING
-    values: Mapping[str, float] = NOTHING
+    phases: Mapping[str, float] = field(default_factory=no_figures)
+    values: Mapping[str, float] = field(default_factory=no_figures)
     misses: int = 0
     runs: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     run_since: float = 0.0  # the present run of equal verdict and reason began

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from agent.core.model import NO_TEXT, CheckResult, Command, Health, Outcome, ServiceState
+from agent.core.model import CheckResult, Command, Health, Outcome, ServiceState, no_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class Observed:
     at: datetime
     check: str
     result: CheckResult
-    evidence: Mapping[str, str] = NO_TEXT
+    evidence: Mapping[str, str] = field(default_factory=no_text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class RestartFinished:
     key: str
     outcome: Outcome
     detail: str = ""
-    evidence: Mapping[str, str] = NO_TEXT
+    evidence: Mapping[str, str] = field(default_factory=no_text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +82,12 @@ Input = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
-    """What a service sees of a service that it depends on."""
+    """What a service sees of a service that it depends on. `checking`: a fresh look at it is under way, because
+    this service missed a beat, and has not come back yet."""
 
     health: Health
     since: datetime | None = None
+    checking: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,6 @@ class EventKind(StrEnum):
     WARNED = "warned"
     UNKNOWN = "unknown"
     KNOWN = "known"
-    HEALTH = "health"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ class Event:
     text: str
     incident: str = ""
     check: str = ""
-    data: Mapping[str, str] = NO_TEXT
+    data: Mapping[str, str] = field(default_factory=no_text)
     trace_id: str = ""
 
 

@@ -14,6 +14,16 @@ NOTHING: Mapping[str, float] = MappingProxyType({})
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
+def no_figures() -> Mapping[str, float]:
+    """The shared empty mapping: most results have nothing to add."""
+    return NOTHING
+
+
+def no_text() -> Mapping[str, str]:
+    """The shared empty mapping of texts."""
+    return NO_TEXT
+
+
 class Verdict(StrEnum):
     """What one run of a check says. FAIL means the target is bad; UNKNOWN means we could not tell."""
 
@@ -80,9 +90,9 @@ class CheckResult:
     summary: str
     at: datetime
     took: timedelta
-    phases: Mapping[str, float] = NOTHING
-    values: Mapping[str, float] = NOTHING
-    evidence: Mapping[str, str] = NO_TEXT
+    phases: Mapping[str, float] = field(default_factory=no_figures)
+    values: Mapping[str, float] = field(default_factory=no_figures)
+    evidence: Mapping[str, str] = field(default_factory=no_text)
     target: str = ""
     trace_id: str = ""
 
@@ -99,8 +109,8 @@ class CheckPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """How a service may be restarted: at most `at_most` times in any window of `per`, the n-th restart of one
-    incident no sooner than `backoff * 2**(n-2)` after the one before, each followed by `verify` in which the
+    """How a service may be restarted: at most `at_most` times in any window of `per`, the n-th restart in such a
+    window no sooner than `backoff * 2**(n-2)` after the one before, each followed by `verify` in which the
     failing checks must recover. `action` names the remediator's type ("systemd", "process", "command")."""
 
     action: str
@@ -137,10 +147,10 @@ class Policy:
 class CheckState:
     """What is remembered of one check between its runs.
 
-    `verdict` is the last one (None: never ran). `misses` counts FAILs in a row and stops at the policy's limit,
-    `passes` counts PASS or WARN in a row since the last FAIL and stops at the limit too: a state that has nothing
-    new to say stays the same object. `down` latches at the limit of misses and is released by the limit of passes.
-    `since` is when the present verdict began.
+    `verdict` is the last one (None: never ran). `misses` counts FAILs in a row and stops at the policy's limit;
+    `passes` counts PASS or WARN in a row while the check is down. A state that has nothing new to say stays the same
+    object. `down` latches at the limit of misses and is released by the limit of passes. UNKNOWN changes no
+    counter. `since` is when the present verdict began.
     """
 
     verdict: Verdict | None = None
@@ -177,6 +187,7 @@ class Asked:
     failed: str = ""
     instead_of: str = ""  # the channel this one stands in for
     escaped: bool = False  # its own fallback was already asked
+    reminder: str = ""  # key of the last reminder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,270 @@
+"""The decision: state + input -> state + commands + events. Nothing here knows a clock or does any I/O."""
+
+from dataclasses import replace
+
+from agent.core import budget, notices
+from agent.core.draft import Draft, shifted
+from agent.core.events import (
+    ClockStepped,
+    Confirm,
+    Context,
+    Decision,
+    EventKind,
+    Input,
+    NoticeDelivered,
+    NoticeFailed,
+    Observed,
+    PolicyChanged,
+    RestartFinished,
+    ServiceRemoved,
+    Ticked,
+)
+from agent.core.health import advance, health_of
+from agent.core.model import (
+    Asked,
+    CheckState,
+    Incident,
+    Policy,
+    ServiceState,
+    Stage,
+    Verdict,
+)
+from agent.core.remedy import escape, plan, restart_finished, sick_parents, time_passed
+
+__all__ = ["decide"]
+
+
+def decide(state: ServiceState, event: Input, policy: Policy, context: Context) -> Decision:
+    """What follows from one input. Deterministic; the state in the answer is the same object that came in when
+    nothing is worth storing."""
+    draft = Draft(state=state, policy=policy, context=context, at=event.at)
+    match event:
+        case Observed():
+            _observed(draft, event)
+        case Ticked():
+            _ticked(draft)
+        case RestartFinished():
+            restart_finished(draft, event)
+        case NoticeDelivered():
+            _delivered(draft, event)
+        case NoticeFailed():
+            _undelivered(draft, event)
+        case PolicyChanged():
+            _policy_changed(draft)
+        case ServiceRemoved():
+            if state.incident is not None:
+                _close(draft, "is no longer watched: config does not name it any more")
+        case ClockStepped():
+            draft.state = shifted(state, event.by)
+    return draft.finish(state)
+
+
+def _observed(draft: Draft, event: Observed) -> None:
+    policy = draft.policy.checks.get(event.check)
+    if policy is None:
+        return
+    result = event.result
+    if draft.context.blind and result.verdict is Verdict.FAIL:
+        summary = f"{draft.context.blind} (seen: {result.summary})"
+        result = replace(result, verdict=Verdict.UNKNOWN, reason="blind", summary=summary)
+    before = draft.state.checks.get(event.check, CheckState())
+    after = advance(before, result, policy)
+    if after is not before:
+        draft.change(checks={**draft.state.checks, event.check: after})
+        _tell(draft, event.check, before, after)
+    _settle_health(draft)
+    if after.misses > before.misses and not after.down and policy.retry:
+        draft.confirm.append(Confirm(check=event.check, after=policy.retry))
+    _incident_after(draft, event, after)
+
+
+def _tell(draft: Draft, check: str, before: CheckState, after: CheckState) -> None:
+    """Events for what a run changed in its check, and the quiet note for a lasting warning."""
+    limit = draft.policy.checks[check].misses
+    if after.misses > before.misses:
+        text = f"missed beat {after.misses} of {limit}: {after.summary}"
+        draft.say(EventKind.MISSED, text, check=check, reason=after.reason, trace_id=after.trace_id)
+    elif before.misses and not after.misses and not before.down:
+        draft.say(EventKind.RECOVERED_EARLY, "passed again before anything was decided", check=check)
+    if after.warned and not before.warned:
+        draft.say(EventKind.WARNED, after.summary, check=check, reason=after.reason)
+        notices.warning(draft, check, after.summary)
+    was_unknown, is_unknown = (c.verdict is Verdict.UNKNOWN for c in (before, after))
+    if is_unknown and not was_unknown and not draft.context.blind:
+        draft.say(EventKind.UNKNOWN, f"cannot tell: {after.summary}", check=check, reason=after.reason)
+    elif was_unknown and not is_unknown and draft.state.unknown_since is not None:
+        draft.say(EventKind.KNOWN, f"can tell again: {after.summary}", check=check)
+
+
+def _settle_health(draft: Draft) -> None:
+    """Keep the service's health, and since when it is so, in step with its checks."""
+    health = health_of(draft.state.checks, draft.policy.checks)
+    if health is not draft.state.health:
+        draft.change(health=health, since=draft.at)
+    expected = (draft.state.checks.get(name) for name in draft.policy.checks)
+    unknown = any(check is not None and check.verdict is Verdict.UNKNOWN for check in expected)
+    if not unknown and draft.state.unknown_since is not None:
+        draft.change(unknown_since=None)
+    elif unknown and draft.state.unknown_since is None and not draft.context.blind:
+        draft.change(unknown_since=draft.at)
+
+
+def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
+    if draft.state.incident is None:
+        if after.down:
+            _open(draft, event.check, after, event)
+            plan(draft)
+        return
+    if after.down and event.check not in draft.incident.failing:
+        draft.change_incident(failing=(*draft.incident.failing, event.check))
+        draft.say(EventKind.CHECK_JOINED, f"{event.check} is down too: {after.summary}", check=event.check)
+        if draft.incident.stage is Stage.PAGED:
+            notices.update(draft, f"{draft.state.service}: {event.check} is down too")
+    elif event.check in draft.incident.failing and not _still_bad(draft, event.check):
+        left = tuple(name for name in draft.incident.failing if name != event.check)
+        draft.change_incident(failing=left)
+        draft.say(EventKind.CHECK_RECOVERED, f"{event.check} passes again", check=event.check)
+        if not left:
+            _close(draft, "recovered")
+            return
+    if event.check not in draft.incident.failing:
+        return
+    stage = draft.incident.stage
+    if stage is Stage.VERIFYING or after.passes:
+        draft.confirm_soon(event.check)
+    if stage is Stage.HELD and after.down and not after.passes:
+        _release(draft, event)
+
+
+def _still_bad(draft: Draft, check: str) -> bool:
+    state = draft.state.checks.get(check)
+    if state is None or check not in draft.policy.checks:
+        return False
+    return state.down or (draft.incident.reason == "unknown" and state.verdict is Verdict.UNKNOWN)
+
+
+def _release(draft: Draft, event: Observed) -> None:
+    """A held service failed again. If that was seen after its parents were well, they are not the cause."""
+    parents = draft.context.parents.values()
+    if sick_parents(draft.context.parents):
+        return
+    if any(parent.since is not None and event.result.at < parent.since for parent in parents):
+        draft.confirm_soon(event.check)
+        return
+    draft.say(EventKind.RELEASED, "still failing although everything upstream is well")
+    draft.change_incident(held_by=())
+    plan(draft)
+
+
+def _open(draft: Draft, check: str, state: CheckState, event: Observed | None) -> None:
+    result = event.result if event else None
+    first_miss_at = state.first_miss_at or state.since or draft.at
+    incident = Incident(
+        id=notices.incident_id(draft.state.service, draft.at),
+        service=draft.state.service,
+        opened_at=draft.at,
+        first_miss_at=first_miss_at,
+        check=check,
+        reason=state.reason if event else "unknown",
+        summary=state.summary,
+        stage=Stage.WATCHING,
+        failing=(check,),
+        evidence=_evidence(event),
+        trace_id=result.trace_id if result else state.trace_id,
+    )
+    draft.change(incident=incident)
+    draft.say(
+        EventKind.OPENED,
+        f"incident opened: {check}: {state.summary}",
+        check=check,
+        reason=incident.reason,
+        seconds=f"{(draft.at - first_miss_at).total_seconds():.3f}",
+    )
+
+
+def _evidence(event: Observed | None) -> dict[str, str]:
+    if event is None:
+        return {}
+    phases = ", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in event.result.phases.items())
+    timing = {"Phases": phases} if phases else {}
+    return {**timing, **event.result.evidence, **event.evidence}
+
+
+def _close(draft: Draft, how: str) -> None:
+    """End the incident. Whoever was asked is told once; where nobody was, a restart that healed is noted quietly."""
+    incident = draft.incident
+    span = budget.in_words(draft.at - incident.first_miss_at)
+    draft.cancelled.extend(tried.key for tried in incident.tried if tried.outcome is None)
+    if incident.asked:
+        notices.close(draft, f"{how} after {span}")
+    elif incident.tried:
+        notices.note(draft, f"{draft.state.service} healed itself: {how} after {span}")
+    healed = "" if incident.asked or not incident.tried else ", nobody was woken"
+    draft.say(
+        EventKind.CLOSED,
+        f"incident closed: {how} after {span}{healed}",
+        reason=incident.reason,
+        seconds=f"{(draft.at - incident.opened_at).total_seconds():.3f}",
+        healed=str(bool(incident.tried and not incident.asked)).lower(),
+    )
+    draft.change(incident=None)
+
+
+def _ticked(draft: Draft) -> None:
+    if draft.state.incident is not None:
+        time_passed(draft)
+        return
+    since, limit = draft.state.unknown_since, draft.policy.unknown_after
+    if since is None or not limit or draft.at < since + limit or draft.context.blind:
+        return
+    names = draft.policy.checks
+    found = ((name, draft.state.checks[name]) for name in names if name in draft.state.checks)
+    unknown = next(((name, check) for name, check in found if check.verdict is Verdict.UNKNOWN), None)
+    if unknown is not None:
+        _open(draft, *unknown, None)
+        plan(draft)
+
+
+def _asked(draft: Draft, key: str) -> Asked | None:
+    incident = draft.state.incident
+    return next((asked for asked in incident.asked if asked.key == key), None) if incident else None
+
+
+def _delivered(draft: Draft, event: NoticeDelivered) -> None:
+    asked = _asked(draft, event.key)
+    if asked is None or asked.delivered:
+        return
+    draft.change_incident(
+        asked=tuple(replace(a, delivered=True) if a.key == event.key else a for a in draft.incident.asked)
+    )
+    seconds = f"{(draft.at - asked.at).total_seconds():.3f}"
+    draft.say(EventKind.DELIVERED, f"{asked.channel} has the page", channel=asked.channel, seconds=seconds)
+
+
+def _undelivered(draft: Draft, event: NoticeFailed) -> None:
+    asked = _asked(draft, event.key)
+    if asked is None:
+        draft.say(EventKind.UNDELIVERED, f"a message was given up: {event.reason}", key=event.key, reason=event.reason)
+        return
+    draft.change_incident(
+        asked=tuple(replace(a, failed=event.reason) if a.key == event.key else a for a in draft.incident.asked)
+    )
+    if not asked.escaped:
+        escape(draft, event.key, event.reason)
+
+
+def _policy_changed(draft: Draft) -> None:
+    """Checks that config no longer names are forgotten; an incident that only they kept open is closed."""
+    kept = {name: check for name, check in draft.state.checks.items() if name in draft.policy.checks}
+    if len(kept) != len(draft.state.checks):
+        draft.change(checks=kept)
+    _settle_health(draft)
+    if draft.state.incident is None:
+        return
+    failing = tuple(name for name in draft.incident.failing if name in draft.policy.checks)
+    if failing != draft.incident.failing:
+        draft.change_incident(failing=failing)
+    if not failing:
+        _close(draft, "is no longer judged by the check that failed: config does not name it any more")
+    elif draft.incident.stage is Stage.WATCHING and draft.policy.page:
+        plan(draft)

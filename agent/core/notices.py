@@ -1,0 +1,148 @@
+"""What a message says, decided and frozen at the moment when it is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+
+from agent.core.budget import in_words
+from agent.core.draft import Draft
+from agent.core.events import EventKind
+from agent.core.model import Asked, Incident, Notice, NoticeKind, Outcome, Tried
+
+UNDELIVERED = "The page that opened this incident never arrived here."
+_OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
+    {
+        None: "still running",
+        Outcome.DONE: "was done",
+        Outcome.FAILED: "failed",
+        Outcome.TIMEOUT: "timed out",
+        Outcome.INTERRUPTED: "was cut off by a restart of the agent",
+        Outcome.EXPIRED: "was never started",
+    }
+)
+
+
+def page(draft: Draft, channels: tuple[str, ...], *, instead_of: str = "", note: str = "") -> None:
+    """Ask these channels to page, each once per incident."""
+    for channel in channels:
+        if any(asked.channel == channel for asked in draft.incident.asked):
+            continue
+        text = "cannot tell whether it is well" if draft.incident.reason == "unknown" else "is down"
+        key = _notify(draft, channel, NoticeKind.OPENED, f"{draft.state.service} {text}", note=note)
+        asked = Asked(channel=channel, key=key, at=draft.at, instead_of=instead_of)
+        draft.change_incident(asked=(*draft.incident.asked, asked))
+        via = f" instead of {instead_of}" if instead_of else ""
+        draft.say(EventKind.PAGED, f"asked {channel} to page{via}", channel=channel, key=key)
+
+
+def remind(draft: Draft) -> None:
+    """Say again, to every channel that was asked, that it is not over."""
+    incident = draft.incident
+    title = f"{draft.state.service} is still down ({in_words(draft.at - incident.first_miss_at)})"
+    for asked in incident.asked:
+        key = _notify(draft, asked.channel, NoticeKind.REMINDER, title)
+        changed = tuple(replace(a, reminder=key) if a.key == asked.key else a for a in draft.incident.asked)
+        draft.change_incident(asked=changed)
+        draft.say(EventKind.REMINDED, f"reminded {asked.channel}", channel=asked.channel, key=key)
+
+
+def update(draft: Draft, title: str) -> None:
+    """Tell the channels that were asked what has changed; nobody is woken by it."""
+    for asked in draft.incident.asked:
+        _notify(draft, asked.channel, NoticeKind.UPDATE, title)
+
+
+def close(draft: Draft, how: str) -> None:
+    """Exactly one closing message to every channel that was asked; what has not left yet is taken back."""
+    for asked in draft.incident.asked:
+        if asked.reminder:
+            draft.cancelled.append(asked.reminder)
+        if not asked.delivered:
+            draft.cancelled.append(asked.key)
+        note = "" if asked.delivered else UNDELIVERED
+        _notify(draft, asked.channel, NoticeKind.RESOLVED, f"{draft.state.service} {how}", note=note)
+
+
+def note(draft: Draft, title: str) -> None:
+    """A line for the quiet channels, about the open incident."""
+    for channel in draft.policy.notify:
+        _notify(draft, channel, NoticeKind.NOTE, title)
+
+
+def warning(draft: Draft, check: str, summary: str) -> None:
+    """A line for the quiet channels about a warning, which is no incident."""
+    service = draft.state.service
+    for channel in draft.policy.notify:
+        draft.commands.append(
+            Notice(
+                key=f"{service}/{check}/warning/{_stamp(draft.at)}/{channel}",
+                incident="",
+                service=service,
+                channel=channel,
+                kind=NoticeKind.NOTE,
+                title=f"{service}: warning",
+                summary=f"{check}: {summary}",
+                at=draft.at,
+                opened_at=draft.at,
+                facts={"Agent": draft.context.agent} if draft.context.agent else {},
+                runbook=draft.policy.runbook,
+            )
+        )
+
+
+def incident_id(service: str, at: datetime) -> str:
+    """Unique per service and millisecond, readable in a log."""
+    return f"{service}-{_stamp(at)}"
+
+
+def _notify(draft: Draft, channel: str, kind: NoticeKind, title: str, *, note: str = "") -> str:
+    incident = draft.incident
+    number = incident.notices + 1
+    key = f"{incident.id}/{channel}/{kind}/{number}"
+    draft.commands.append(
+        Notice(
+            key=key,
+            incident=incident.id,
+            service=incident.service,
+            channel=channel,
+            kind=kind,
+            title=title,
+            summary=f"{incident.check}: {incident.summary}",
+            at=draft.at,
+            opened_at=incident.opened_at,
+            facts=_facts(draft, incident),
+            evidence=incident.evidence if kind is NoticeKind.OPENED else {},
+            note=note,
+            runbook=draft.policy.runbook,
+            trace_id=incident.trace_id,
+        )
+    )
+    draft.change_incident(notices=number)
+    return key
+
+
+def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
+    span = in_words(draft.at - incident.first_miss_at)
+    facts = {
+        "Failing": ", ".join(incident.failing) or "nothing any more",
+        "Since": f"{incident.first_miss_at:%Y-%m-%d %H:%M:%S} UTC ({span})",
+        "Tried": "; ".join(map(_tried, incident.tried)) or "nothing",
+    }
+    refused = draft.policy.restart is None
+    if refused and not incident.tried:
+        facts["Tried"] = "nothing: no restart is configured"
+    if sick := [name for name, parent in draft.context.parents.items() if parent.health == "down"]:
+        facts["Down upstream"] = ", ".join(sick)
+    if draft.context.agent:
+        facts["Agent"] = draft.context.agent
+    return facts
+
+
+def _tried(tried: Tried) -> str:
+    detail = f" ({tried.detail})" if tried.detail else ""
+    return f"restart by {tried.action} at {tried.at:%H:%M:%S} {_OUTCOMES[tried.outcome]}{detail}"
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03d}Z"

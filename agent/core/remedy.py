@@ -1,0 +1,156 @@
+"""What to do about an open incident: hold, restart within the budget, or page."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from agent.core import budget, notices
+from agent.core.draft import Draft
+from agent.core.events import Confirm, EventKind, Parent, RestartFinished
+from agent.core.model import Health, Outcome, Restart, Stage, Tried
+
+LOST_ORDER = timedelta(minutes=10)  # a restart that nobody has reported on for so long is given up
+BLIND_PAUSE = timedelta(seconds=5)  # how soon a step that was due while the agent was blind is looked at again
+
+
+def sick_parents(parents: Mapping[str, Parent]) -> tuple[str, ...]:
+    """The upstream services that may be the cause: down, suspect, or being looked at again right now."""
+    bad = (Health.DOWN, Health.SUSPECT)
+    return tuple(name for name, parent in parents.items() if parent.health in bad or parent.checking)
+
+
+def plan(draft: Draft) -> None:
+    """The next step for a service whose checks are down."""
+    incident = draft.incident
+    if draft.context.blind:
+        draft.change_incident(stage=Stage.WAITING, until=draft.at + BLIND_PAUSE)
+        return
+    if sick := sick_parents(draft.context.parents):
+        if incident.stage is not Stage.HELD:
+            draft.change_incident(stage=Stage.HELD, held_by=sick, until=None)
+            draft.say(EventKind.HELD, f"held: the cause is probably {', '.join(sick)}", by=", ".join(sick))
+        return
+    policy = draft.policy.restart
+    if policy is None or incident.reason == "unknown":
+        _page(draft)
+        return
+    refused = budget.refusal(draft.state.restarts, policy, draft.at, draft.context.restarts_left)
+    if refused:
+        draft.say(EventKind.RESTART_REFUSED, refused)
+        _page(draft, refused)
+        return
+    due = budget.not_before(draft.state.restarts, policy, draft.at)
+    if draft.at < due:
+        draft.change_incident(stage=Stage.WAITING, until=due)
+        return
+    _order(draft, policy.action)
+
+
+def _order(draft: Draft, action: str) -> None:
+    incident = draft.incident
+    attempt = len(incident.tried) + 1
+    order = Restart(
+        key=f"{incident.id}/restart/{attempt}",
+        service=incident.service,
+        incident=incident.id,
+        action=action,
+        attempt=attempt,
+        at=draft.at,
+        trace_id=incident.trace_id,
+    )
+    draft.commands.append(order)
+    policy = draft.policy.restart
+    recent = budget.spent(draft.state.restarts, policy, draft.at) if policy else ()
+    draft.change(restarts=(*recent, draft.at))
+    draft.change_incident(
+        stage=Stage.RESTARTING,
+        until=draft.at + LOST_ORDER,
+        tried=(*incident.tried, Tried(key=order.key, at=draft.at, action=action)),
+        held_by=(),
+    )
+    draft.say(EventKind.RESTART_ORDERED, f"restart {attempt} by {action}", action=action, key=order.key)
+
+
+def _page(draft: Draft, refused: str = "") -> None:
+    if not draft.policy.page:
+        if draft.incident.stage is not Stage.WATCHING:
+            draft.change_incident(stage=Stage.WATCHING, until=None)
+        return
+    remind_at = draft.at + draft.policy.remind if draft.policy.remind else None
+    draft.change_incident(stage=Stage.PAGED, until=None, remind_at=remind_at, held_by=())
+    notices.page(draft, draft.policy.page, note=refused)
+
+
+def restart_finished(draft: Draft, event: RestartFinished) -> None:
+    """An order came back. What it says is not believed: the checks decide within the verify window."""
+    incident = draft.state.incident
+    tried = next((t for t in incident.tried if t.key == event.key), None) if incident else None
+    if incident is None or tried is None or tried.outcome is not None:
+        return
+    done = replace(tried, outcome=event.outcome, detail=event.detail)
+    draft.change_incident(
+        tried=tuple(done if t.key == event.key else t for t in incident.tried),
+        evidence={**incident.evidence, **event.evidence},
+    )
+    detail = f": {event.detail}" if event.detail else ""
+    draft.say(
+        EventKind.RESTART_FINISHED,
+        f"restart by {done.action} {event.outcome}{detail}",
+        action=done.action,
+        outcome=event.outcome.value,
+        key=event.key,
+    )
+    if event.outcome is Outcome.EXPIRED:
+        draft.change(restarts=tuple(moment for moment in draft.state.restarts if moment != tried.at))
+    if draft.incident.stage is not Stage.RESTARTING:
+        return
+    if event.outcome in (Outcome.DONE, Outcome.INTERRUPTED) and draft.policy.restart is not None:
+        draft.change_incident(stage=Stage.VERIFYING, until=draft.at + draft.policy.restart.verify)
+        draft.confirm_soon(*draft.incident.failing)
+    else:
+        plan(draft)
+
+
+def time_passed(draft: Draft) -> None:
+    """What an open incident waited for has come: the end of a window, a reminder, or a parent's recovery."""
+    incident = draft.incident
+    if incident.stage is Stage.HELD:
+        if not sick_parents(draft.context.parents):
+            draft.confirm.extend(Confirm(check=check, after=timedelta(0)) for check in incident.failing)
+        return
+    if incident.until is not None and draft.at >= incident.until:
+        _window_ended(draft)
+    remind_at = draft.incident.remind_at
+    if remind_at is not None and draft.at >= remind_at:
+        draft.change_incident(remind_at=draft.at + draft.policy.remind if draft.policy.remind else None)
+        notices.remind(draft)
+    for asked in draft.incident.asked:
+        overdue = bool(draft.policy.page_deadline) and draft.at >= asked.at + draft.policy.page_deadline
+        if overdue and not asked.delivered and not asked.escaped:
+            escape(draft, asked.key, f"not taken within {budget.in_words(draft.policy.page_deadline)}")
+
+
+def _window_ended(draft: Draft) -> None:
+    incident = draft.incident
+    if incident.stage is Stage.VERIFYING:
+        draft.say(EventKind.VERIFY_FAILED, "the restart did not help: its checks did not recover in time")
+    elif incident.stage is Stage.RESTARTING:
+        lost = tuple(
+            replace(t, outcome=Outcome.INTERRUPTED, detail="nothing was heard of it") if t.outcome is None else t
+            for t in incident.tried
+        )
+        draft.change_incident(tried=lost)
+        draft.say(EventKind.VERIFY_FAILED, "nothing was heard of the restart that was ordered")
+    plan(draft)
+
+
+def escape(draft: Draft, key: str, reason: str) -> None:
+    """A page did not reach its channel: ask the fallback, once, and say why."""
+    asked = next(a for a in draft.incident.asked if a.key == key)
+    fallback = draft.policy.fallback.get(asked.channel, ())
+    draft.change_incident(
+        asked=tuple(replace(a, escaped=True) if a.key == key else a for a in draft.incident.asked),
+    )
+    where = f"; asking {', '.join(fallback)} instead" if fallback else "; there is no fallback"
+    draft.say(EventKind.UNDELIVERED, f"{asked.channel}: {reason}{where}", channel=asked.channel, reason=reason)
+    notices.page(draft, fallback, instead_of=asked.channel, note=f"{asked.channel} has not got this page: {reason}")
