@@ -112,7 +112,8 @@ class Beat:
 
 @dataclass(slots=True, kw_only=True)
 class BeatState:
-    """What is remembered of one heartbeat check: the last of each kind, and the run in progress."""
+    """What is remembered of one heartbeat check: the last of each kind. `start` is the run in progress: None when
+    there is none, because the beat that ends a run takes it away."""
 
     first_at: datetime  # since when beats are expected at all (check first configured)
     success: Beat | None = None
@@ -132,6 +133,24 @@ class BeatBook(Protocol):
     def blind_since(self) -> tuple[datetime, datetime]:
         """The last time span in which beats could not be taken in: from the end of the last agent's life to the
         start of this one. Empty (both the same) on a first start."""
+        ...
+
+
+class BeatIntake(Protocol):
+    """The other side of the same book: where the HTTP layer hands in what was pushed. Nothing here blocks."""
+
+    def knows(self, service: str, check: str) -> bool:
+        """Whether config has a heartbeat check of that name."""
+        ...
+
+    def admits(self, service: str, check: str, token: str | None) -> bool:
+        """Whether that token opens the check; any does where config sets none. Compared in constant time."""
+        ...
+
+    def take(self, service: str, check: str, beat: Beat, body: bytes = b"") -> bool:
+        """Take one beat in. `body` is what the sender pushed, as it came: at most 10 KiB of it are kept, decoded,
+        as the beat's body, so there is no need to read more than a byte beyond that. False, and nothing is kept, for a
+        check that is not known. Raises ValueError for a kind that is none of the four."""
         ...
 
 
@@ -156,12 +175,17 @@ class LogBook(Protocol):
         """The last lines of a service before that moment, oldest first."""
         ...
 
-    def count(self, service: str, pattern: str, since: datetime) -> int:
-        """How many lines of the service matched the registered pattern (a regular expression) since then. Patterns
-        are counted from the moment on which they are first asked for."""
+    def count(self, service: str, pattern: str, since: datetime, level: str = "") -> int:
+        """How many lines of the service, of at least that level where one is given, matched the registered pattern (a
+        regular expression, searched for; empty matches every line) since then. Patterns are counted from the moment
+        on which they are first asked for."""
         ...
 
-    def last_match(self, service: str, pattern: str) -> LogLine | None: ...
+    def watched_since(self, service: str, pattern: str, level: str = "") -> datetime:
+        """From when on such lines are counted: the moment of the first question. Asking this is asking."""
+        ...
+
+    def last_match(self, service: str, pattern: str, level: str = "") -> LogLine | None: ...
 
 
 @dataclass(slots=True, kw_only=True)
