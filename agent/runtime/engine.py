@@ -1,0 +1,328 @@
+"""Observe -> decide -> commit -> publish: the shell around the pure core."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from agent.core.events import (
+    ClockStepped,
+    Context,
+    Decision,
+    Input,
+    NoticeFailed,
+    Observed,
+    Parent,
+    PolicyChanged,
+    ServiceRemoved,
+    Ticked,
+)
+from agent.core.health import steady
+from agent.core.incident import decide
+from agent.core.model import CheckResult, CheckState, Command, Health, Restart, ServiceState, Stage, Verdict
+from agent.ports import Store, StoreUnavailable, VersionConflict
+from agent.runtime.bus import Bus
+from agent.runtime.clock import Clock
+from agent.runtime.gate import Gate
+from agent.runtime.probe import Probe, Sighting, Watched
+
+log = structlog.get_logger()
+
+Evidence = Callable[[str, datetime], Awaitable[Mapping[str, str]]]
+
+
+class Outlet(Protocol):
+    """Where commands go once they are committed."""
+
+    def offer(self, commands: Iterable[Command]) -> None: ...
+    def cancel(self, keys: Iterable[str]) -> None: ...
+
+
+@dataclass(slots=True)
+class HostBudget:
+    """The restarts that all services of this host share. Filled from their stored states at boot."""
+
+    at_most: int
+    per: timedelta
+    times: deque[datetime]
+
+    def left(self, now: datetime) -> int:
+        while self.times and now - self.times[0] >= self.per:
+            self.times.popleft()
+        return self.at_most - len(self.times)
+
+
+class Engine:
+    """Holds the live table of services and lets every input of a service be decided on, one at a time.
+
+    A passing check that is settled ends in `record`; nothing else happens on its path. Everything else is queued for
+    its service and handled by one task per service: doubts, context, decision, commit, then the world is told.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        store: Store,
+        gate: Gate,
+        bus: Bus,
+        budget: HostBudget,
+        evidence: Evidence,
+        agent: str = "",
+    ) -> None:
+        self.table: dict[str, Watched] = {}
+        self.outlet: Outlet | None = None
+        self.run_again: Callable[[Probe], None] = lambda _: None
+        self._clock = clock
+        self._store = store
+        self._gate = gate
+        self._bus = bus
+        self._budget = budget
+        self._evidence = evidence
+        self._agent = agent
+        self._waking: dict[str, datetime] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------------------------------ what comes in
+
+    def observe(self, probe: Probe, result: CheckResult, began: float) -> None:
+        """A run that its row already shows. A settled check that passes needs no decision."""
+        if probe.settled and result.verdict is Verdict.PASS:
+            return
+        watched = self.table.get(probe.service)
+        if watched is not None and not probe.removed:
+            self._put(watched, Sighting(probe, result, began))
+
+    def tell(self, service: str, event: Input) -> None:
+        """An input from the outbox or from time. For a service that is no longer watched it is dropped."""
+        watched = self.table.get(service)
+        if watched is not None:
+            self._put(watched, event)
+        elif isinstance(event, NoticeFailed):
+            log.error("notice_given_up", service=service, key=event.key, reason=event.reason)
+
+    def tick(self) -> None:
+        """Several times a second: hand their `Ticked` to the services that asked for one."""
+        now = self._clock.now()
+        for service, wake_at in [*self._waking.items()]:
+            if wake_at <= now:
+                del self._waking[service]
+                self.tell(service, Ticked(at=now))
+
+    def stepped(self, by: timedelta) -> None:
+        """The wall clock jumped: every memory that holds a time is moved along."""
+        now = self._clock.now()
+        self._budget.times = deque(moment + by for moment in self._budget.times)
+        for watched in self.table.values():
+            state = watched.row.state
+            if state.wake_at or state.incident or state.restarts or state.unknown_since:
+                self._waking.pop(watched.row.name, None)
+                self._put(watched, ClockStepped(at=now, by=by))
+
+    # ------------------------------------------------------------------------------------------ the table
+
+    def watch(self, watched: Watched) -> None:
+        """Put a service under watch, or renew how it is watched; its state goes on."""
+        name = watched.row.name
+        known = name in self.table
+        self.table[name] = watched
+        for probe in watched.probes.values():
+            probe.settled = steady(watched.row.state.checks.get(probe.name, CheckState()))
+        self._budget.times = deque(sorted({*self._budget.times, *watched.row.state.restarts}))
+        if watched.row.state.wake_at is not None:
+            self._waking[name] = watched.row.state.wake_at
+        if known:
+            self._put(watched, PolicyChanged(at=self._clock.now()))
+
+    async def unwatch(self, service: str) -> None:
+        """Config no longer names it: close what is open, then forget it."""
+        watched = self.table[service]
+        self._put(watched, ServiceRemoved(at=self._clock.now()))
+        while watched.task is not None:
+            await asyncio.wait([watched.task])
+        del self.table[service]
+        self._waking.pop(service, None)
+        try:
+            await self._store.forget(service)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", what="forget", service=service, error=str(error))
+
+    async def quiesce(self) -> None:
+        """Wait until every input that is queued has been decided on and committed."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # ------------------------------------------------------------------------------------------ one service
+
+    def _put(self, watched: Watched, item: Input | Sighting) -> None:
+        watched.inbox.append(item)
+        if watched.task is None:
+            watched.task = asyncio.get_running_loop().create_task(self._drain(watched))
+            self._tasks.add(watched.task)
+            watched.task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self, watched: Watched) -> None:
+        try:
+            while watched.inbox:
+                item = watched.inbox.pop(0)
+                try:
+                    await self._handle(watched, item)
+                except Exception:
+                    log.exception("decision_failed", service=watched.row.name, input=type(item).__name__)
+        finally:
+            watched.task = None
+
+    async def _handle(self, watched: Watched, item: Input | Sighting) -> None:
+        event: Input
+        blind = self._gate.blind if watched.remote else ""
+        if isinstance(item, Sighting):
+            event, blind = await self._look_closer(watched, item)
+        else:
+            event = item
+        before = watched.row.state
+        decision = self._decide(watched, event, blind)
+        if not await self._commit(watched, decision):
+            decision = self._decide(watched, event, blind)  # somebody else was first: decide on what he left
+            if not await self._commit(watched, decision):
+                log.error("decision_dropped", service=watched.row.name, why="the stored state changed twice")
+                return
+        self._follow(watched, before, decision)
+
+    async def _look_closer(self, watched: Watched, sighting: Sighting) -> tuple[Observed, str]:
+        """The observation, with doubts about ourselves for a miss, and with evidence for one that will decide."""
+        probe, result = sighting.probe, sighting.result
+        evidence: Mapping[str, str] = {}
+        blind = ""
+        known = watched.row.state.checks.get(probe.name, CheckState())
+        if result.verdict is Verdict.FAIL and not known.down:
+            blind = await self._gate.doubts(result, sighting.began, local=probe.type.local)
+            if not blind and known.misses + 1 >= probe.policy.misses:
+                evidence = await self._evidence(probe.service, known.first_miss_at or result.at)
+        at = self._clock.now()
+        return Observed(at=at, check=probe.name, result=result, evidence=evidence), blind
+
+    def _decide(self, watched: Watched, event: Input, blind: str) -> Decision:
+        now = event.at
+        parents = {name: self._parent(name) for name in watched.upstream if name in self.table}
+        context = Context(
+            parents=parents,
+            blind=blind,
+            restarts_left=self._budget.left(now),
+            agent=self._agent,
+        )
+        return decide(watched.row.state, event, watched.policy, context)
+
+    def _parent(self, name: str) -> Parent:
+        parent = self.table[name]
+        state = parent.row.state
+        return Parent(health=state.health, since=state.since, checking=parent.being_looked_at > 0)
+
+    async def _commit(self, watched: Watched, decision: Decision) -> bool:
+        """Make it durable where there is anything to keep. False: the stored state is another one (now loaded)."""
+        state = watched.row.state
+        if decision.state is state and not decision.events and not decision.commands:
+            return True
+        ordered = [command.at for command in decision.commands if isinstance(command, Restart)]
+        self._budget.times.extend(ordered)
+        if decision.events or decision.commands or decision.cancelled or watched.version:
+            try:
+                watched.version = await self._store.commit(watched.row.name, watched.version, decision)
+            except VersionConflict:
+                for moment in ordered:
+                    self._budget.times.remove(moment)
+                stored = (await self._store.load()).get(watched.row.name)
+                watched.version = stored.version if stored else 0
+                watched.row.state = stored.state if stored else ServiceState(service=watched.row.name)
+                return False
+            except StoreUnavailable as error:
+                log.error("store_unavailable", what="commit", service=watched.row.name, error=str(error))
+        watched.row.state = decision.state
+        return True
+
+    def _follow(self, watched: Watched, before: ServiceState, decision: Decision) -> None:
+        """Tell the world what was decided."""
+        state, name = watched.row.state, watched.row.name
+        for probe in watched.probes.values():
+            probe.settled = steady(state.checks.get(probe.name, CheckState()))
+        if state.wake_at is None:
+            self._waking.pop(name, None)
+        else:
+            self._waking[name] = state.wake_at
+        if self.outlet is not None:
+            self.outlet.cancel(decision.cancelled)
+            self.outlet.offer(decision.commands)
+        for confirm in decision.confirm:
+            self._again_after(watched, confirm.check, confirm.after)
+        self._bus.publish(decision.events)
+        if before.health is not state.health:
+            self._tell_dependants(watched)
+            if state.health is Health.SUSPECT:
+                self._look_at_parents(watched)
+
+    def _again_after(self, watched: Watched, check: str, after: timedelta) -> None:
+        probe = watched.probes.get(check)
+        if probe is not None:
+            asyncio.get_running_loop().call_later(after.total_seconds(), self.run_again, probe)
+
+    # ------------------------------------------------------------------------------------------ up and down stream
+
+    def _tell_dependants(self, watched: Watched) -> None:
+        now = self._clock.now()
+        for name in watched.downstream:
+            child = self.table.get(name)
+            incident = child.row.state.incident if child else None
+            if child is not None and incident is not None and incident.stage is Stage.HELD:
+                self._put(child, Ticked(at=now))
+
+    def _look_at_parents(self, watched: Watched) -> None:
+        """A dependant missed a beat: look at everything upstream now, so that its own next miss is judged fairly."""
+        for name in watched.upstream:
+            parent = self.table.get(name)
+            if parent is None or parent.being_looked_at or parent.row.state.health is Health.DOWN:
+                continue
+            probes = [probe for probe in parent.probes.values() if not probe.type.pushed]
+            if not probes:
+                continue
+            longest = max(probe.timeout for probe in probes)
+            parent.being_looked_at = len(probes)
+            for probe in probes:
+                self.run_again(probe)
+            asyncio.get_running_loop().call_later(longest + 0.5, self._looked_at, parent)
+
+    def seen(self, probe: Probe) -> None:
+        """A run ended, whatever it said: a parent that was looked at may be done."""
+        watched = self.table.get(probe.service)
+        if watched is not None and watched.being_looked_at:
+            watched.being_looked_at -= 1
+            if not watched.being_looked_at:
+                asyncio.get_running_loop().call_later(0.05, self._looked_at, watched)
+
+    def _looked_at(self, parent: Watched) -> None:
+        parent.being_looked_at = 0
+        self._tell_dependants(parent)
+
+
+def related(depends_on: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """For each service everything upstream and everything downstream, near and far, in a stable order."""
+    up: dict[str, tuple[str, ...]] = {}
+    for name in depends_on:
+        found: dict[str, None] = {}
+        todo = deque(depends_on[name])
+        while todo:
+            parent = todo.popleft()
+            if parent not in found and parent != name:
+                found[parent] = None
+                todo.extend(depends_on.get(parent, ()))
+        up[name] = tuple(found)
+    down: dict[str, list[str]] = {name: [] for name in depends_on}
+    for name, parents in up.items():
+        for parent in parents:
+            down.setdefault(parent, []).append(name)
+    return {name: (up[name], tuple(down[name])) for name in depends_on}
+
+
+__all__ = ["Engine", "HostBudget", "related"]

@@ -1,0 +1,264 @@
+"""Carries out committed commands: notices at least once through a lane per channel, restarts at most once."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from agent.core.events import Input, NoticeDelivered, NoticeFailed, RestartFinished
+from agent.core.model import Command, Incident, Notice, NoticeKind, Outcome, Restart, ServiceState
+from agent.core.schedule import LONGEST_WAIT
+from agent.ports import (
+    ActionOutcome,
+    Channel,
+    DeliveryError,
+    Outgoing,
+    Receipt,
+    Remediator,
+    Store,
+    StoreUnavailable,
+    Vitals,
+)
+from agent.runtime.clock import Clock
+from agent.runtime.lane import Lane, LaneCalls
+
+log = structlog.get_logger()
+
+STALE_ORDER = timedelta(seconds=60)  # an order that could not start within this is no longer what anybody wants
+AT_ONCE = 4  # restarts under way at the same time on this host
+
+
+class Counts(Protocol):
+    """What the outbox tells about each end of a delivery or a restart."""
+
+    def notice(self, channel: str, kind: str, outcome: str) -> None: ...
+
+
+class Outbox:
+    """Everything that leaves the core goes through here, after its commit and never before.
+
+    `report` hands the core what became of its commands. Whatever the store cannot note is still carried out: at worst a
+    notice goes out twice under one key. A restart whose claim cannot be noted is not started.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        store: Store,
+        vitals: Vitals,
+        report: Callable[[str, Input], None],
+        counts: Counts,
+    ) -> None:
+        self.remediators: Mapping[str, Remediator] = {}
+        self._clock = clock
+        self._store = store
+        self._vitals = vitals
+        self._report = report
+        self._counts = counts
+        self._lanes: dict[str, Lane] = {}
+        self._orders: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._calls = LaneCalls(
+            claim=self._claim,
+            opening=self._opening,
+            delivered=self._delivered,
+            postponed=self._postponed,
+            given_up=self._given_up,
+            retracted=self._retracted,
+        )
+
+    # ------------------------------------------------------------------------------------------ set up
+
+    def use(self, channels: Mapping[str, tuple[Channel, float]], remediators: Mapping[str, Remediator]) -> None:
+        """Take these channels (with their rate per second) and remediators. A channel that config no longer names keeps
+        its lane, so that what was asked of it can still be closed."""
+        self.remediators = remediators
+        for name, (channel, per_second) in channels.items():
+            lane = self._lane(name)
+            lane.channel, lane.pause = channel, 1.0 / per_second
+
+    async def recover(self, states: Mapping[str, ServiceState]) -> None:
+        """Boot: take up what the last life left. Interrupted restarts are reported and never run again; notices go
+        on; outcomes that were noted but not yet decided on are reported to the core."""
+        now = self._clock.now()
+        for order in await self._store.interrupted():
+            outcome = ActionOutcome(outcome=Outcome.INTERRUPTED, detail="the agent was restarted during it")
+            await self._store.settle(order.key, now, outcome=outcome)
+            self._finished(order, outcome)
+        for state in states.values():
+            if state.incident is not None:
+                await self._reconcile(state.incident)
+        for outgoing in await self._store.pending():
+            if outgoing.status == "claimed" and not await self._store.reclaim(outgoing.command.key, now):
+                continue
+            self._offer_again(outgoing)
+        self._vitals.dead_letters = len(await self._store.dead_letters())
+
+    async def _reconcile(self, incident: Incident) -> None:
+        keys = [asked.key for asked in incident.asked if not asked.delivered and not asked.failed]
+        keys += [tried.key for tried in incident.tried if tried.outcome is None]
+        for key, outgoing in (await self._store.outgoing(keys)).items():
+            if outgoing.status == "done" and isinstance(outgoing.command, Notice):
+                self._report(incident.service, NoticeDelivered(at=self._clock.now(), key=key))
+            elif outgoing.status == "done" and isinstance(outgoing.command, Restart) and outgoing.outcome:
+                self._finished(outgoing.command, outgoing.outcome)
+            elif outgoing.status == "dead":
+                self._report(incident.service, NoticeFailed(at=self._clock.now(), key=key, reason=outgoing.error))
+
+    def _offer_again(self, outgoing: Outgoing) -> None:
+        if isinstance(outgoing.command, Restart):
+            self.offer([outgoing.command])
+            return
+        delay = min(max(outgoing.due_at - self._clock.now(), timedelta(0)), LONGEST_WAIT)
+        lane = self._lane(outgoing.command.channel)
+        lane.put(outgoing.command, delay=delay.total_seconds(), tries=outgoing.tries)
+
+    async def replayed(self, keys: Iterable[str]) -> None:
+        """Dead letters that a person has made pending again are queued at once."""
+        for outgoing in (await self._store.outgoing(list(keys))).values():
+            if outgoing.status == "pending":
+                self._offer_again(outgoing)
+        self._vitals.dead_letters = len(await self._store.dead_letters())
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Let a running restart and a message that is being sent come to their ends, `grace` seconds at most."""
+        if self._orders:
+            await asyncio.wait(self._orders, timeout=grace)
+        for task in self._orders:
+            task.cancel()
+        await asyncio.gather(*self._orders, return_exceptions=True)
+        await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
+
+    # ------------------------------------------------------------------------------------------ from the engine
+
+    def offer(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Notice):
+                self._lane(command.channel).put(command)
+            else:
+                task = asyncio.get_running_loop().create_task(self._carry_out(command))
+                self._orders.add(task)
+                task.add_done_callback(self._orders.discard)
+
+    def cancel(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            for lane in self._lanes.values():
+                lane.cancel(key)
+
+    def oldest_page(self) -> float:
+        """Age in seconds of the oldest page or reminder that its channel has not taken; 0 when there is none."""
+        now = self._clock.now()
+        urgent = (NoticeKind.OPENED, NoticeKind.REMINDER)
+        ages = [
+            (now - item.notice.at).total_seconds()
+            for lane in self._lanes.values()
+            for item in lane.items()
+            if item.notice.kind in urgent
+        ]
+        return max(ages, default=0.0)
+
+    def waiting(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name, None, 25.0, self._calls)
+        return lane
+
+    # ------------------------------------------------------------------------------------------ notices
+
+    async def _claim(self, notice: Notice) -> bool:
+        try:
+            return notice.key in await self._store.claim([notice.key], self._clock.now())
+        except StoreUnavailable as error:
+            log.error("store_unavailable", what="claim", key=notice.key, error=str(error))
+            return True
+
+    async def _opening(self, notice: Notice) -> Receipt | None:
+        if not notice.incident or notice.kind is NoticeKind.OPENED:
+            return None
+        try:
+            return await self._store.opening(notice.incident, notice.channel)
+        except StoreUnavailable:
+            return None
+
+    async def _delivered(self, notice: Notice, receipt: Receipt, tries: int) -> None:
+        log.info("notice_delivered", channel=notice.channel, key=notice.key, kind=notice.kind.value, tries=tries)
+        self._counts.notice(notice.channel, notice.kind.value, "delivered")
+        try:
+            await self._store.settle(notice.key, self._clock.now(), receipt=receipt)
+        except StoreUnavailable as error:
+            log.error("store_unavailable", what="settle", key=notice.key, error=str(error))
+        self._report(notice.service, NoticeDelivered(at=self._clock.now(), key=notice.key))
+
+    async def _postponed(self, notice: Notice, wait: timedelta, error: DeliveryError) -> None:
+        self._counts.notice(notice.channel, notice.kind.value, "retried")
+        text = f"{error.reason}: {error}"
+        try:
+            await self._store.postpone(notice.key, self._clock.now() + wait, text)
+        except StoreUnavailable as trouble:
+            log.error("store_unavailable", what="postpone", key=notice.key, error=str(trouble))
+
+    async def _given_up(self, notice: Notice, error: DeliveryError) -> None:
+        log.error("notice_dead", channel=notice.channel, key=notice.key, reason=error.reason, error=str(error))
+        self._counts.notice(notice.channel, notice.kind.value, "dead")
+        self._vitals.dead_letters += 1
+        try:
+            await self._store.bury(notice.key, self._clock.now(), f"{error.reason}: {error}")
+        except StoreUnavailable as trouble:
+            log.error("store_unavailable", what="bury", key=notice.key, error=str(trouble))
+        self._report(notice.service, NoticeFailed(at=self._clock.now(), key=notice.key, reason=error.reason))
+
+    async def _retracted(self, notice: Notice) -> None:
+        self._counts.notice(notice.channel, notice.kind.value, "retracted")
+        try:
+            await self._store.retract(notice.key, self._clock.now())
+        except StoreUnavailable as trouble:
+            log.error("store_unavailable", what="retract", key=notice.key, error=str(trouble))
+
+    # ------------------------------------------------------------------------------------------ restarts
+
+    async def _carry_out(self, order: Restart) -> None:
+        async with self._turn:
+            try:
+                now = self._clock.now()
+                if order.key not in await self._store.claim([order.key], now):
+                    return
+                outcome = await self._perform(order, expired=now - order.at > STALE_ORDER)
+            except StoreUnavailable as error:
+                log.error("restart_not_started", key=order.key, why="its claim cannot be stored", error=str(error))
+                outcome = ActionOutcome(outcome=Outcome.FAILED, detail="not started: the store is unavailable")
+            try:
+                await self._store.settle(order.key, self._clock.now(), outcome=outcome)
+            except StoreUnavailable as error:
+                log.error("store_unavailable", what="settle", key=order.key, error=str(error))
+        self._finished(order, outcome)
+
+    async def _perform(self, order: Restart, *, expired: bool) -> ActionOutcome:
+        if expired:
+            return ActionOutcome(outcome=Outcome.EXPIRED, detail="the order was too old when it could start")
+        remediator = self.remediators.get(order.service)
+        if remediator is None:
+            return ActionOutcome(outcome=Outcome.EXPIRED, detail="config no longer says how to restart it")
+        log.warning("restart_begins", service=order.service, action=order.action, key=order.key)
+        try:
+            return await remediator.perform(order)
+        except Exception as error:
+            log.exception("remediator_crashed", service=order.service, key=order.key)
+            return ActionOutcome(outcome=Outcome.FAILED, detail=f"{type(error).__name__}: {error}")
+
+    def _finished(self, order: Restart, outcome: ActionOutcome) -> None:
+        self._report(
+            order.service,
+            RestartFinished(
+                at=self._clock.now(),
+                key=order.key,
+                outcome=outcome.outcome,
+                detail=outcome.detail,
+                evidence=outcome.evidence,
+            ),
+        )

@@ -1,0 +1,59 @@
+"""One check of the running configuration, and the service that it belongs to, as the runtime holds them."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from agent.core.events import Input
+from agent.core.model import CheckPolicy, CheckResult, Policy
+from agent.ports import CheckRow, CheckType, Options, ServiceRow
+
+
+@dataclass(slots=True, eq=False)
+class Probe:
+    """A check that runs. Either `every` or `cron` (expression and zone) is set. `settled` says that the core has
+    nothing left to decide about it as long as it passes: the one flag that the path of a passing check looks at."""
+
+    service: str
+    name: str
+    type: CheckType[Any]
+    options: Options
+    timeout: float
+    policy: CheckPolicy
+    row: CheckRow
+    every: timedelta | None = None
+    cron: tuple[str, str] | None = None
+    host: str = ""
+    settled: bool = False
+    running: bool = False
+    removed: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.service}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An observation on its way to a decision: what was seen, by which probe, since which monotonic moment."""
+
+    probe: Probe
+    result: CheckResult
+    began: float
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A service under watch. Its inputs are handled one after another, in the order in which they came."""
+
+    row: ServiceRow
+    policy: Policy
+    probes: dict[str, Probe]
+    version: int = 0
+    upstream: tuple[str, ...] = ()  # everything it depends on, near and far
+    downstream: tuple[str, ...] = ()  # everything that depends on it
+    remote: bool = False  # some check needs the network
+    inbox: list[Input | Sighting] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None  # works off the inbox
+    being_looked_at: int = 0  # fresh runs under way because a dependant missed a beat

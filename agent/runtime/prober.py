@@ -1,0 +1,99 @@
+"""Runs one check once: a place in the limits, a context, the check function, and the result to whoever decides."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from agent.core.budget import in_words
+from agent.core.model import CheckResult
+from agent.ports import CheckContext, Tools
+from agent.runtime.limits import Limits
+from agent.runtime.probe import Probe
+
+log = structlog.get_logger()
+
+
+class ProbeTrace(Protocol):
+    """The trace that one run belongs to, whether or not it will be sent anywhere."""
+
+    @property
+    def trace_id(self) -> str: ...
+    @property
+    def sampled(self) -> bool: ...
+    @property
+    def traceparent(self) -> str: ...
+
+
+class Prober:
+    """Starts checks as tasks. A check never overlaps with itself: a run that is due while the last one still goes is
+    skipped and counted. An exception out of a check is our bug and becomes UNKNOWN."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        limits: Limits,
+        trace: Callable[[bool], ProbeTrace],
+        observe: Callable[[Probe, CheckResult, float, ProbeTrace], None],
+    ) -> None:
+        self._tools = tools
+        self._limits = limits
+        self._trace = trace
+        self._observe = observe
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.skipped = 0
+
+    def start(self, probe: Probe) -> None:
+        """The regular run of a slot."""
+        self._spawn(probe, confirming=False)
+
+    def start_confirming(self, probe: Probe) -> None:
+        """A run that a decision asked for: traced in full."""
+        self._spawn(probe, confirming=True)
+
+    def _spawn(self, probe: Probe, *, confirming: bool) -> None:
+        if probe.running or probe.removed:
+            self.skipped += probe.running
+            return
+        probe.running = True
+        task = asyncio.get_running_loop().create_task(self.run(probe, confirming=confirming))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self, probe: Probe, *, confirming: bool = False) -> None:
+        """One run, from its turn in the limits to its observation."""
+        host = probe.host
+        try:
+            if not self._limits.try_enter(host):
+                await self._limits.enter(host)
+            try:
+                trace = self._trace(confirming)
+                context = CheckContext(probe.service, probe.name, probe.timeout, self._tools, trace.traceparent)
+                result = await self._judge(probe, context)
+            finally:
+                self._limits.leave(host)
+        finally:
+            probe.running = False
+        self._observe(probe, result, context.began, trace)
+
+    async def _judge(self, probe: Probe, context: CheckContext) -> CheckResult:
+        try:
+            if probe.type.keeps_time:
+                return await probe.type.run(probe.options, context)
+            async with asyncio.timeout(probe.timeout):
+                return await probe.type.run(probe.options, context)
+        except TimeoutError:
+            waited = in_words(timedelta(seconds=probe.timeout))
+            return context.failed("timeout", f"no answer within {waited}")
+        except Exception as error:
+            log.exception("check_crashed", service=probe.service, check=probe.name, type=probe.type.name)
+            return context.unknown("bug", f"the check itself failed: {type(error).__name__}: {error}")
+
+    async def stop(self) -> None:
+        """Give up what is running; nothing of it is observed."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

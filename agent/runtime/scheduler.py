@@ -1,0 +1,145 @@
+"""When checks run: APScheduler fires slots, not checks. A slot is every check with the same interval and phase."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from agent.core.schedule import phase
+from agent.runtime.clock import Clock
+from agent.runtime.probe import Probe
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_ROUND = timedelta(seconds=10)  # after a start or a reload every new check has run once within this
+
+
+class Slot:
+    """All checks that share an interval and a phase; fired as one APScheduler job."""
+
+    __slots__ = ("every", "last", "phase", "probes")
+
+    def __init__(self, every: timedelta, offset: timedelta) -> None:
+        self.every = every.total_seconds()
+        self.phase = offset.total_seconds()
+        self.probes: dict[str, Probe] = {}
+        self.last = float("-inf")  # monotonic time of the last firing
+
+    def lateness(self, wall: float, monotonic: float) -> float:
+        """Seconds since this slot was due: by the wall's grid, or by its own stretched interval if that is more."""
+        behind = (wall - self.phase) % self.every
+        if behind > self.every / 2:
+            behind = 0.0  # a hair early, by the slewing of the clock
+        return max(behind, monotonic - self.last - self.every if self.last > 0 else 0.0)
+
+
+class Scheduler:
+    """Runs every probe on its cadence by calling `start`, and reports each slot's lateness.
+
+    A slot's moments lie on a grid of the wall clock that is stable over restarts and reloads. A step of that clock,
+    or a suspend, is answered by `realign`: no slot stops, and none fires twice within a quarter of its interval.
+    """
+
+    def __init__(self, clock: Clock, start: Callable[[Probe], None], late: Callable[[float, int], None]) -> None:
+        self._clock = clock
+        self._start = start
+        self._late = late
+        self._aps = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 3}
+        )
+        self._slots: dict[tuple[timedelta, timedelta], Slot] = {}
+        self._where: dict[str, Slot] = {}
+        self._crons: dict[str, Probe] = {}
+        self._first: set[asyncio.TimerHandle] = set()
+
+    def start(self) -> None:
+        self._aps.start()
+
+    def stop(self) -> None:
+        for handle in self._first:
+            handle.cancel()
+        if self._aps.running:
+            self._aps.shutdown(wait=False)
+
+    def add_chore(self, name: str, every: timedelta, chore: Callable[[], object]) -> None:
+        """An ordinary periodic job beside the checks: retention, flushing. One at a time, late rather than never."""
+        self._aps.add_job(
+            chore, IntervalTrigger(seconds=every.total_seconds(), timezone=UTC), id=f"chore/{name}", max_instances=1
+        )
+
+    def add(self, probes: Iterable[Probe]) -> None:
+        """Begin to run these. One whose first slot is far away runs once soon, spread like all others."""
+        for probe in probes:
+            if probe.cron is not None:
+                self._add_cron(probe)
+            elif probe.every is not None:
+                self._add_to_slot(probe, probe.every)
+                self._first_run(probe, probe.every)
+
+    def remove(self, probes: Iterable[Probe]) -> None:
+        for probe in probes:
+            if self._crons.pop(probe.key, None) is not None:
+                self._aps.remove_job(f"cron/{probe.key}")
+            slot = self._where.pop(probe.key, None)
+            if slot is None:
+                continue
+            slot.probes.pop(probe.key, None)
+            if not slot.probes:
+                every, offset = timedelta(seconds=slot.every), timedelta(seconds=slot.phase)
+                self._slots.pop((every, offset), None)
+                self._aps.remove_job(_job_id(slot))
+
+    def realign(self) -> None:
+        """Recompute every next moment from the clock as it is now."""
+        now = self._clock.now()
+        for job in self._aps.get_jobs():
+            job.modify(next_run_time=job.trigger.get_next_fire_time(None, now))
+
+    def _add_to_slot(self, probe: Probe, every: timedelta) -> None:
+        offset = phase(probe.key, every)
+        slot = self._slots.get((every, offset))
+        if slot is None:
+            slot = self._slots[every, offset] = Slot(every, offset)
+            trigger = IntervalTrigger(seconds=slot.every, start_date=EPOCH + offset, timezone=UTC)
+            self._aps.add_job(self._fire, trigger, args=[slot], id=_job_id(slot))
+        slot.probes[probe.key] = probe
+        self._where[probe.key] = slot
+
+    def _add_cron(self, probe: Probe) -> None:
+        expression, zone = probe.cron or ("", "UTC")
+        trigger = CronTrigger.from_crontab(expression, timezone=zone)
+        self._aps.add_job(self._fire_cron, trigger, args=[probe], id=f"cron/{probe.key}")
+        self._crons[probe.key] = probe
+
+    def _first_run(self, probe: Probe, every: timedelta) -> None:
+        if every <= FIRST_ROUND:
+            return
+        loop = asyncio.get_running_loop()
+        delay = phase(probe.key, FIRST_ROUND).total_seconds()
+
+        def run() -> None:
+            self._first.discard(handle)
+            if not probe.removed:
+                self._start(probe)
+
+        handle = loop.call_later(delay, run)
+        self._first.add(handle)
+
+    async def _fire(self, slot: Slot) -> None:
+        monotonic = self._clock.monotonic()
+        if monotonic - slot.last < slot.every / 4:
+            return  # the clock stepped: it has run a moment ago
+        self._late(slot.lateness(self._clock.now().timestamp(), monotonic), len(slot.probes))
+        slot.last = monotonic
+        start = self._start
+        for probe in tuple(slot.probes.values()):
+            start(probe)
+
+    async def _fire_cron(self, probe: Probe) -> None:
+        self._start(probe)
+
+
+def _job_id(slot: Slot) -> str:
+    return f"slot/{slot.every:g}/{slot.phase:g}"
