@@ -69,8 +69,8 @@ class HttpRequest:
 @dataclass(slots=True, kw_only=True)
 class HttpAnswer:
     """What came back. `error` is a bounded slug, empty when a whole answer was read: "refused", "timeout", "dns",
-    "tls", "unreachable", "reset", "redirects", "scheme", "protocol", "local" (our own lack of something: never
-    the target's fault). A certificate is reported also when its verification failed."""
+    "tls", "certificate" (it did not verify), "unreachable", "reset", "redirects", "scheme", "protocol", "local" (our
+    own lack of something: never the target's fault). A certificate is reported also when its verification failed."""
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=no_text)  # names in lower case, repeated ones joined with ", "
@@ -88,6 +88,23 @@ class HttpAnswer:
     http_version: str = ""
     certificate_expires: datetime | None = None
     certificate: Mapping[str, str] = field(default_factory=no_text)  # subject, issuer, names, as text
+
+
+class ResolveError(Exception):
+    """A name has no address now. `reason` is "dns" (the resolver said so), "timeout" (it said nothing in time) or
+    "local" (our own lack of something: never the target's fault)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Resolver(Protocol):
+    """Names to addresses, without a cache: a check looks anew each time. One name that hangs delays no other."""
+
+    async def resolve(self, host: str, *, family: int = 0, timeout: float) -> Sequence[str]:
+        """Addresses as text, best first, never empty. `family` is 4, 6 or 0 for either. Raises ResolveError."""
+        ...
 
 
 class HttpClient(Protocol):
@@ -209,6 +226,7 @@ class Tools(Protocol):
     """What checks may use, shared by all runs. Built once by `agent.app`."""
 
     http: HttpClient
+    resolver: Resolver
     beats: BeatBook
     logs: LogBook
     vitals: Vitals
