@@ -1,0 +1,117 @@
+"""Every metric of the agent, in one table: name, type, labels, meaning. Nothing is exported that is not in it,
+but for the `process_*` and `python_*` series, which prometheus_client defines."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. A counter's name ends in `_total`; durations are seconds, times are seconds since the epoch."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    labels: tuple[str, ...]
+    about: str
+
+
+_CHECK = ("service", "check", "type")
+
+CHECKS = (
+    Metric(
+        "codeblue_check_up",
+        "gauge",
+        _CHECK,
+        "1 while the last run passed (a warning passes), 0 while it failed; no sample before the first run and "
+        "while the agent cannot tell, so that neither alerts nor averages over time take that for an answer.",
+    ),
+    Metric(
+        "codeblue_check_verdict",
+        "gauge",
+        _CHECK,
+        "Verdict of the last run, numbered like the exit codes of Nagios plugins: 0 pass, 1 warn, 2 fail, 3 unknown.",
+    ),
+    Metric(
+        "codeblue_check_duration_seconds",
+        "gauge",
+        (*_CHECK, "phase"),
+        'Duration of the last run by phase; phase="total" is the whole run.',
+    ),
+    Metric("codeblue_check_runs_total", "counter", (*_CHECK, "verdict"), "Runs by verdict."),
+    Metric("codeblue_check_misses", "gauge", _CHECK, "Failed runs in a row, up to now."),
+    Metric("codeblue_check_last_run_timestamp_seconds", "gauge", _CHECK, "When the last run began."),
+    Metric(
+        "codeblue_check_value",
+        "gauge",
+        (*_CHECK, "name"),
+        "Figures that the last run brought along (days left on a certificate, bytes, performance data of a plugin).",
+    ),
+)
+
+SERVICE_HEALTH = Metric(
+    "codeblue_service_health",
+    "gauge",
+    ("service", "health"),
+    "1 for the health that the service has now, 0 for every other.",
+)
+
+STATE = (
+    Metric("codeblue_incidents_open", "gauge", (), "Incidents that are open now."),
+    Metric("codeblue_outbox_oldest_seconds", "gauge", (), "Age of the oldest page that no channel has taken yet."),
+    Metric("codeblue_dead_letters", "gauge", (), "Messages that were given up on and wait for a person to replay."),
+    Metric("codeblue_loop_lag_seconds", "gauge", (), "Worst delay of the agent's event loop in the last ten seconds."),
+    Metric("codeblue_store_up", "gauge", (), "1 while the store takes what it is given, 0 while it is in trouble."),
+    Metric("codeblue_blind", "gauge", (), "1 while the agent has reason not to trust its own eyes."),
+    Metric("codeblue_ready", "gauge", (), "1 once the agent has started and every check is scheduled."),
+    Metric(
+        "codeblue_scheduler_stalled_seconds",
+        "gauge",
+        (),
+        "By how much the most overdue check exceeds two of its intervals.",
+    ),
+    Metric("codeblue_channel_trouble", "gauge", ("channel",), "1 for every channel that does not take messages now."),
+)
+
+EVENTS = (
+    Metric("codeblue_incidents_total", "counter", ("service", "reason"), "Incidents opened, by reason of the first."),
+    Metric("codeblue_restarts_total", "counter", ("service", "action", "outcome"), "Restarts that ended, by outcome."),
+    Metric(
+        "codeblue_notices_total",
+        "counter",
+        ("channel", "kind", "outcome"),
+        "Messages that a channel took (delivered) or that were given up on (undelivered).",
+    ),
+    Metric(
+        "codeblue_beats_total",
+        "counter",
+        ("kind", "outcome"),
+        "Heartbeats that services pushed: taken, or refused for a wrong token, an unknown check, a bad request.",
+    ),
+    Metric("codeblue_log_lines_total", "counter", ("service", "source", "level"), "Log lines read, by level."),
+    Metric(
+        "codeblue_detection_seconds",
+        "histogram",
+        (),
+        "From the first missed beat to the decision that the service is down.",
+    ),
+    Metric(
+        "codeblue_schedule_lateness_seconds",
+        "histogram",
+        (),
+        "By how much runs of checks started after their due time.",
+    ),
+    Metric("codeblue_config_reload_success", "gauge", (), "1 if the last reading of the configuration succeeded."),
+    Metric(
+        "codeblue_config_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When a configuration was last read successfully.",
+    ),
+    Metric("codeblue_build_info", "gauge", ("version", "python"), "Always 1; the labels tell what is running."),
+)
+
+METRICS = (*CHECKS, SERVICE_HEALTH, *STATE, *EVENTS)
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+DETECTION_BUCKETS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600)
+LATENESS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -1,0 +1,233 @@
+"""What Prometheus sees of the agent. The list of metrics is `agent.telemetry.catalogue`.
+
+Series of checks and services are computed from the live table when somebody scrapes: what is no longer in the
+table is no longer exported. Counters of events live in a registry of this object's own.
+"""
+
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import accumulate
+from time import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from agent import __version__
+from agent.core.events import Event, EventKind
+from agent.core.model import NoticeKind
+from agent.ports import ServiceRow, Vitals
+from agent.telemetry.catalogue import (
+    BY_NAME,
+    CHECKS,
+    DETECTION_BUCKETS,
+    LATENESS_BUCKETS,
+    METRICS,
+    SERVICE_HEALTH,
+    STATE,
+)
+from agent.telemetry.exposition import CHECK_SERIES, check_chunks, gathered, header, health_chunks
+
+__all__ = ["METRICS", "Metrics"]
+
+
+class Metrics:
+    """All metrics of one agent. `table` and `vitals` are live: they are read on every scrape, never written.
+
+    Everything but `count_log` is meant for the event loop's thread.
+    """
+
+    def __init__(self, table: Mapping[str, ServiceRow], vitals: Vitals) -> None:
+        self._table = table
+        self._vitals = vitals
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._incidents = self._counter("codeblue_incidents_total")
+        self._restarts = self._counter("codeblue_restarts_total")
+        self._of_services = {"codeblue_incidents_total": self._incidents, "codeblue_restarts_total": self._restarts}
+        self._notices = self._counter("codeblue_notices_total")
+        self._beats = self._counter("codeblue_beats_total")
+        self._logs = self._counter("codeblue_log_lines_total")
+        detection = BY_NAME["codeblue_detection_seconds"]
+        self._detection = Histogram(detection.name, detection.about, buckets=DETECTION_BUCKETS, registry=self.registry)
+        self._lateness = [0] * (len(LATENESS_BUCKETS) + 1)
+        self._lateness_sum = 0.0
+        self._reloaded = self._gauge("codeblue_config_reload_success")
+        self._reloaded_at = self._gauge("codeblue_config_reload_success_timestamp_seconds")
+        self._gauge("codeblue_build_info").labels(version=__version__, python=platform.python_version()).set(1)
+        self.registry.register(_State(self))
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._count: dict[EventKind, Callable[[Event], None]] = {
+            EventKind.OPENED: self._opened,
+            EventKind.RESTART_FINISHED: self._restart_finished,
+            EventKind.DELIVERED: partial(self._noticed, outcome="delivered"),
+            EventKind.UNDELIVERED: partial(self._noticed, outcome="undelivered"),
+        }
+
+    def _counter(self, name: str) -> Counter:
+        metric = BY_NAME[name]
+        return Counter(metric.name, metric.about, metric.labels, registry=self.registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        metric = BY_NAME[name]
+        return Gauge(metric.name, metric.about, metric.labels, registry=self.registry)
+
+    # ------------------------------------------------------------------------------------------- what happens
+
+    def on_event(self, event: Event) -> None:
+        """Counts an event. From `event.data` it reads `reason` and `seconds` (opened), `action` and `outcome`
+        (restart_finished), `channel` and `kind` (delivered, undelivered); what is missing counts as "unknown"."""
+        count = self._count.get(event.kind)
+        if count is not None:
+            count(event)
+
+    def _opened(self, event: Event) -> None:
+        self._incidents.labels(event.service, event.data.get("reason", "unknown")).inc()
+        seconds = _seconds(event.data.get("seconds", ""))
+        if seconds is not None:
+            exemplar = {"trace_id": event.trace_id} if event.trace_id else None
+            self._detection.observe(seconds, exemplar)
+
+    def _restart_finished(self, event: Event) -> None:
+        data = event.data
+        self._restarts.labels(event.service, data.get("action", "unknown"), data.get("outcome", "unknown")).inc()
+
+    def _noticed(self, event: Event, outcome: str) -> None:
+        kind = event.data.get("kind", "")
+        known = kind if kind in NoticeKind.__members__.values() else "unknown"
+        self._notices.labels(event.data.get("channel", "unknown"), known, outcome).inc()
+
+    def observe_lateness(self, seconds: float, count: int = 1) -> None:
+        """`count` runs were started this much after their due time. Costs well under a microsecond."""
+        self._lateness[bisect_left(LATENESS_BUCKETS, seconds)] += count
+        self._lateness_sum += seconds * count
+
+    def config_read(self, success: bool) -> None:
+        """A configuration was read at start or on reload; a bad one leaves the time of the last good one."""
+        self._reloaded.set(1 if success else 0)
+        if success:
+            self._reloaded_at.set(time())
+
+    def count_beat(self, kind: str, outcome: str) -> None:
+        """A heartbeat came in; both are from small fixed sets."""
+        self._beats.labels(kind, outcome).inc()
+
+    def count_log(self, service: str, source: str, level: str, count: int = 1) -> None:
+        """`count` lines were read; may be called from any thread."""
+        self._logs.labels(service, source, level or "none").inc(count)
+
+    # ------------------------------------------------------------------------------------------- what is scraped
+
+    def render(self, accept: str = "") -> tuple[str, Iterator[bytes]]:
+        """The content type, and the text in chunks of a few hundred rows each: OpenMetrics 1.0 for who accepts it,
+        else Prometheus text 0.0.4. Each chunk is computed when it is asked for."""
+        openmetrics = wants_openmetrics(accept)
+        content_type = CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+        return content_type, gathered(self._chunks(openmetrics))
+
+    def _chunks(self, openmetrics: bool) -> Iterator[bytes]:
+        services = list(self._table.values())
+        rows = [row for service in services for row in service.checks.values()]
+        for metric in CHECKS:
+            yield header(metric.name, metric.kind, metric.about, openmetrics=openmetrics)
+            yield from check_chunks(rows, CHECK_SERIES[metric.name])
+        yield header(SERVICE_HEALTH.name, SERVICE_HEALTH.kind, SERVICE_HEALTH.about, openmetrics=openmetrics)
+        yield from health_chunks(services)
+        del rows, services
+        self._forget_removed()
+        if openmetrics:
+            yield generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]  # ends with "# EOF"
+        else:
+            yield generate_latest(_WithoutCreated(self.registry))
+
+    def _forget_removed(self) -> None:
+        """A service that config no longer names takes its counters along."""
+        for name, counter in self._of_services.items():
+            for sample in next(iter(counter.collect())).samples:
+                if sample.name == name and sample.labels["service"] not in self._table:
+                    counter.remove(*(sample.labels[label] for label in BY_NAME[name].labels))
+
+    def state_families(self) -> Iterator[Family]:
+        """What is read from the live state at scrape time."""
+        vitals = self._vitals
+        values = {
+            "codeblue_incidents_open": sum(row.state.incident is not None for row in self._table.values()),
+            "codeblue_outbox_oldest_seconds": vitals.oldest_page,
+            "codeblue_dead_letters": vitals.dead_letters,
+            "codeblue_loop_lag_seconds": vitals.loop_lag,
+            "codeblue_store_up": not vitals.store_trouble,
+            "codeblue_blind": bool(vitals.blind),
+            "codeblue_ready": vitals.ready,
+            "codeblue_scheduler_stalled_seconds": vitals.scheduler_stalled,
+        }
+        for metric in STATE:
+            family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
+            if metric.name in values:
+                family.add_metric([], float(values[metric.name]))
+            else:
+                for channel in vitals.channel_trouble:
+                    family.add_metric([channel], 1.0)
+            yield family
+        yield self._lateness_family()
+
+    def _lateness_family(self) -> HistogramMetricFamily:
+        metric = BY_NAME["codeblue_schedule_lateness_seconds"]
+        bounds = (*(str(float(bound)) for bound in LATENESS_BUCKETS), "+Inf")
+        buckets = list(zip(bounds, accumulate(self._lateness), strict=True))
+        family = HistogramMetricFamily(metric.name, metric.about)
+        family.add_metric([], buckets, self._lateness_sum)
+        return family
+
+
+class _State:
+    """The collector that prometheus_client asks."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Family]:
+        return self._metrics.state_families()
+
+
+class _WithoutCreated:
+    """The text format has no creation times: as series of their own they would only be noise."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Family]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an Accept header prefers OpenMetrics: named, and not with a lower q than plain text."""
+    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for part in accept.split(","):
+        kind, *parameters = (text.strip() for text in part.split(";"))
+        if kind in weights:
+            weights[kind] = max(weights[kind], _weight(parameters))
+    return weights["application/openmetrics-text"] > 0 and (
+        weights["application/openmetrics-text"] >= weights["text/plain"]
+    )
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return _seconds(value) or 0.0
+    return 1.0
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
