@@ -40,10 +40,18 @@ async def run(*argv: str, timeout: float = 10, **options: Any) -> CheckResult:
     ("text", "datum"),
     [
         pytest.param("users=3", Datum(label="users", value=3), id="a plain number"),
-        pytest.param("a=12.5ms;1;5;0", Datum(label="a", value=0.0125, unit="ms", warn="1", crit="5", least="0"), id="milliseconds"),
+        pytest.param(
+            "a=12.5ms;1;5;0",
+            Datum(label="a", value=0.0125, unit="ms", warn="1", crit="5", least="0"),
+            id="milliseconds",
+        ),
         pytest.param("t=250us", Datum(label="t", value=0.00025, unit="us"), id="microseconds"),
-        pytest.param("a=1.5s;;;0.0;9", Datum(label="a", value=1.5, unit="s", least="0.0", most="9"), id="empty thresholds"),
-        pytest.param("a=50%;60;80;;", Datum(label="a", value=0.5, unit="%", warn="60", crit="80"), id="percent is a ratio"),
+        pytest.param(
+            "a=1.5s;;;0.0;9", Datum(label="a", value=1.5, unit="s", least="0.0", most="9"), id="empty thresholds"
+        ),
+        pytest.param(
+            "a=50%;60;80;;", Datum(label="a", value=0.5, unit="%", warn="60", crit="80"), id="percent is a ratio"
+        ),
         pytest.param("/=2KB", Datum(label="/", value=2048, unit="KB"), id="a KB of the plugins is 1024 bytes"),
         pytest.param("m=1MB", Datum(label="m", value=1024**2, unit="MB"), id="MB"),
         pytest.param("m=1GiB", Datum(label="m", value=1024**3, unit="GiB"), id="GiB"),
@@ -60,7 +68,7 @@ async def run(*argv: str, timeout: float = 10, **options: Any) -> CheckResult:
         pytest.param("a=1e999", Datum(label="a", value=None), id="no finite number"),
         pytest.param("power=3W", Datum(label="power", value=3, unit="W"), id="an unknown unit stays as it is"),
     ],
-)  # fmt: skip
+)
 def test_a_performance_datum_is_read_completely_and_in_base_units(text: str, datum: Datum) -> None:
     assert list(parse_data(text)) == [datum]
 
