@@ -1,0 +1,160 @@
+"""The keys of a configuration file itself: everything but the options of the check, action and channel types.
+
+The descriptions here are the reference documentation and what an editor shows.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from agent.config.types import (
+    Address,
+    Argv,
+    CronText,
+    HttpUrl,
+    Length,
+    Name,
+    Names,
+    RateText,
+    Size,
+    StoreUrl,
+    Texts,
+    TraceLink,
+    Zone,
+)
+from agent.core.rates import Rate
+from agent.durations import Duration
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Envelope(BaseModel):
+    """Immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RestartKeys(Envelope):
+    at_most: RateText = Field(Rate(3, timedelta(hours=1)), description="Never more restarts than this, e.g. 3 per 1h.")
+    verify: Length = Field(
+        timedelta(seconds=30), description="After a restart the failing checks must recover within this time."
+    )
+    backoff: Duration = Field(
+        timedelta(seconds=10),
+        description="The second restart of one incident waits this long after the first, each later one twice as long.",
+    )
+
+
+class Defaults(Envelope):
+    every: Length = Field(timedelta(seconds=10), description="How often a check runs.")
+    timeout: Length = Field(timedelta(seconds=3), description="How long one run may take.")
+    misses: Count = Field(2, description="Failures in a row before anything is decided.")
+    retry: Duration = Field(
+        timedelta(seconds=2),
+        description="When a first failure is confirmed by an extra run; 0s waits for the next one.",
+    )
+    recover: Count = Field(2, description="Passes in a row after which a failed check counts as well again.")
+    page: Names = Field((), description="Channels that are asked when people are needed.")
+    notify: Names = Field((), description="Quiet channels: what healed by itself, warnings.")
+    remind: Duration = Field(timedelta(hours=4), description="An unresolved page is repeated this often; 0s never.")
+    page_deadline: Length = Field(
+        timedelta(minutes=1), description="A page not delivered by then goes to the channel's fallback too."
+    )
+    unknown_after: Duration = Field(
+        timedelta(minutes=5), description="A check that cannot tell for this long is paged for that; 0s never."
+    )
+    restart: RestartKeys = Field(
+        RestartKeys.model_validate({}), description="Limits of every restart that does not set its own."
+    )
+
+
+class CheckKeys(Envelope):
+    name: Name | None = Field(None, description="Needed for a second check of the same type. Default: the type.")
+    every: Length | None = Field(None, description="How often it runs.")
+    cron: CronText | None = Field(None, description="Five cron fields instead of `every`.")
+    zone: Zone | None = Field(None, description="IANA time zone of `cron`. Default: UTC.")
+    timeout: Length | None = Field(
+        None, description="How long one run may take, at most `every`. Default: the file's, or `every` if that is less."
+    )
+    misses: Count | None = Field(None, description="Failures in a row before anything is decided.")
+    retry: Duration | None = Field(None, description="When a first failure is confirmed by an extra run; 0s never.")
+    recover: Count | None = Field(None, description="Passes in a row after which it counts as well again.")
+    token: SecretStr | None = Field(None, description="What a pushed heartbeat must carry. For heartbeats only.")
+
+
+class RestartOverrides(Envelope):
+    at_most: RateText | None = Field(None, description="Never more restarts than this, e.g. 3 per 1h.")
+    verify: Length | None = Field(None, description="The failing checks must recover within this time.")
+    backoff: Duration | None = Field(None, description="Wait before the second restart of one incident, then doubled.")
+
+
+class ServiceKeys(Envelope):
+    name: Name = Field(description="Unique: small letters, digits, dot, underscore, dash; at most 63 characters.")
+    checks: tuple[Any, ...] = Field(min_length=1, description="What says whether the service is well.")
+    depends_on: Names = Field((), description="Services whose failure explains a failure of this one.")
+    restart: Any = Field(None, description="How it is restarted. Without it people are asked at once.")
+    page: Names | None = Field(None, description="Channels that are asked when people are needed.")
+    notify: Names | None = Field(None, description="Quiet channels: what healed by itself, warnings.")
+    remind: Duration | None = Field(None, description="An unresolved page is repeated this often; 0s never.")
+    page_deadline: Length | None = Field(None, description="A page not delivered by then goes to the fallback too.")
+    unknown_after: Duration | None = Field(None, description="Not being able to tell for this long is paged; 0s never.")
+    runbook: str = Field("", description="A link for whoever is paged.")
+
+
+class TraceKeys(Envelope):
+    endpoint: HttpUrl = Field(description="Base URL of an OTLP/HTTP receiver, or its /v1/traces.")
+    sample: float = Field(
+        0.01, ge=0, le=1, description="The part of the passing runs that is sent; the others all are."
+    )
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Sent with every export.")
+    link: TraceLink = Field("", description="A URL with {trace_id} in it that is shown in pages.")
+
+
+class AgentKeys(Envelope):
+    name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        None, description="How this agent is called in messages. Default: the host's name."
+    )
+    listen: Address = Field("127.0.0.1:9797", description="Where metrics, status page and heartbeats are served.")
+    store: StoreUrl = Field(
+        "sqlite:///codeblue.db", description="The database; a relative path starts from the folder of this file."
+    )
+    tokens: tuple[Annotated[SecretStr, Field(min_length=8)], ...] = Field(
+        (), description="Any of them opens every page and heartbeat. Needed when `listen` is not loopback."
+    )
+    concurrency: Count = Field(1000, description="Checks under way at the same time.")
+    per_host: Count = Field(50, description="Checks under way at the same time against one host.")
+    restarts: RateText = Field(Rate(20, timedelta(hours=1)), description="Budget that all services of this host share.")
+    retention: Length = Field(timedelta(days=90), description="How long timeline, runs and sent messages are kept.")
+    log_retention: Length = Field(timedelta(days=7), description="How long collected log lines are kept.")
+    log_size: Annotated[Size, Field(gt=0)] = Field(
+        Size(1_073_741_824), description="About how large the log store may grow, e.g. 500MB, 1GiB."
+    )
+    traces: TraceKeys | None = Field(None, description="Where spans are sent. Without it none are.")
+    control: tuple[Address, ...] = Field(
+        (),
+        description="host:port of things that always answer: when none does, a failing remote target isn't believed.",
+    )
+    page: Names = Field((), description="Who hears that the agent itself is in trouble.")
+
+
+class ProcessKeys(Envelope):
+    command: Argv = Field(min_length=1, description="Program and arguments as a list. No shell is involved.")
+    cwd: str | None = Field(None, description="Where it runs; relative to this file's folder, which is the default.")
+    env: Texts = Field(default_factory=dict, description="Added to the agent's environment.")
+    stop_timeout: Duration = Field(timedelta(seconds=5), description="Between SIGTERM and SIGKILL.")
+
+
+class ChannelKeys(Envelope):
+    type: str = Field(description="One of the channel types.")
+    fallback: Names = Field((), description="Channels that get a page which this one did not take.")
+    per_second: Annotated[float, Field(gt=0)] | None = Field(
+        None, allow_inf_nan=False, description="Messages per second at most. Default: what the type allows."
+    )
+
+
+class LogKeys(Envelope):
+    service: str = Field(description="The service that the lines belong to.")
+    files: Names | None = Field(None, description="Patterns of files to follow, e.g. /var/log/nginx/*.log.")
+    units: Names | None = Field(None, description="systemd units whose journal is followed.")
+    journal: Names | None = Field(None, description="Another word for `units`.")

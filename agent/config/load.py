@@ -1,0 +1,46 @@
+"""A configuration file becomes a Config, or a list of everything that is wrong with it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.config.channels import read_channels
+from agent.config.forms import Reading
+from agent.config.model import Config, ConfigError, Tables
+from agent.config.report import Report
+from agent.config.services import Around, read_services
+from agent.config.surroundings import read_agent, read_defaults, read_logs, read_processes
+from agent.config.tree import Tree, read_tree
+
+
+def load(path: Path, tables: Tables, env: Mapping[str, str] | None = None) -> Config:
+    """Read, check and resolve a configuration and all that it includes.
+
+    `env` is what ${NAME} stands for, the process's environment by default. Raises ConfigError with every problem in
+    them, and nothing else whatever the files hold. Nothing is contacted and no name is looked up.
+    """
+    report = Report()
+    tree = read_tree(path, os.environ if env is None else env, report)
+    config = _resolve(tree, tables, Reading(report, [])) if tree.complete else None
+    problems = report.problems()
+    if problems or not config:
+        raise ConfigError(problems)
+    return config
+
+
+def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
+    names = [entry.name for entry in tree.channels]
+    channels = read_channels(tree.channels, tables, reading)
+    agent = read_agent(tree.agent, tree.main.at("agent"), names, reading)
+    defaults = read_defaults(tree.defaults, tree.main.at("defaults"), names, reading)
+    processes = read_processes(tree.processes, reading)
+    around = Around(tables, defaults, channels, names, [entry.name for entry in tree.processes])
+    services = read_services(tree.services, around, reading)
+    if not tree.services:
+        reading.report.add(tree.main, "expected at least one service, under services: or in an included file")
+    written = {entry.value.get("name") for entry in tree.services if isinstance(entry.value, dict)}
+    logs = read_logs(tree.logs, {name for name in written if isinstance(name, str)}, reading)
+    if not agent:
+        return None
+    files = tuple(dict.fromkeys([*tree.files, *reading.secret_files]))
+    return Config(agent=agent, services=services, processes=processes, channels=channels, logs=logs, files=files)

@@ -1,0 +1,137 @@
+"""The services: what is checked, restarted and paged."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agent.config.channels import check_channels, fallbacks
+from agent.config.checks import read_checks
+from agent.config.envelope import Defaults, RestartOverrides, ServiceKeys
+from agent.config.forms import Reading, options, split
+from agent.config.graph import cycles
+from agent.config.model import ActionSpec, ChannelSpec, CheckSpec, ServiceSpec, Tables
+from agent.config.nearest import did_you_mean
+from agent.config.pool import Pool
+from agent.config.registry import named_services
+from agent.config.report import Place, Report
+from agent.config.tree import Entry
+from agent.core.model import CheckPolicy, Policy, RestartPolicy
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Around:
+    """What services refer to."""
+
+    tables: Tables
+    defaults: Defaults
+    channels: Mapping[str, ChannelSpec]
+    channel_names: list[str]
+    process_names: list[str]
+
+
+def read_services(entries: list[Entry], around: Around, reading: Reading) -> dict[str, ServiceSpec]:
+    """Every service that is right; what is wrong is reported."""
+    pool, report = Pool(), reading.report
+    places = named_services(entries, report)
+    found: dict[str, ServiceSpec] = {}
+    for entry in entries:
+        spec = _service(entry, around, reading, pool)
+        if spec:
+            _check_dependencies(spec, places, entry.place.at("depends_on"), report)
+            found.setdefault(spec.name, spec)
+    edges = {name: [d for d in spec.policy.depends_on if d in found] for name, spec in found.items()}
+    for ring in cycles(edges):
+        report.add(places[ring[0]].at("depends_on"), f"goes round in a circle: {' → '.join(ring)}")
+    return found
+
+
+def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> ServiceSpec | None:
+    place, value = entry.place, entry.value
+    keys = reading.model(ServiceKeys, value, place)
+    if not isinstance(value, dict):
+        return None
+    name = keys.name if keys else str(value.get("name"))
+    written = value.get("checks")
+    checks = read_checks(
+        name,
+        written if isinstance(written, list) else [],
+        place.at("checks"),
+        around.defaults,
+        around.tables,
+        reading,
+        pool,
+    )
+    restart, action = _restart(value.get("restart"), place.at("restart"), around, reading, pool)
+    if not keys:
+        return None
+    for key in ("page", "notify"):
+        if key in value:
+            check_channels(getattr(keys, key), around.channel_names, place.at(key), reading.report)
+    return ServiceSpec(
+        name=name, policy=_policy(keys, checks, restart, around, pool), checks=tuple(checks), action=action
+    )
+
+
+def _policy(
+    keys: ServiceKeys, checks: Iterable[CheckSpec], restart: RestartPolicy | None, around: Around, pool: Pool
+) -> Policy:
+    defaults, channels = around.defaults, around.channels
+    policies = tuple((check.name, check.policy) for check in checks)
+    page = pool.one(_either(keys.page, defaults.page))
+    notify = pool.one(_either(keys.notify, defaults.notify))
+    by_check: Mapping[str, CheckPolicy] = pool.made(("checks", policies), lambda: dict(policies))
+    return Policy(
+        service=keys.name,
+        checks=by_check,
+        depends_on=keys.depends_on,
+        restart=restart,
+        page=page,
+        notify=notify,
+        fallback=pool.made(("fallback", page, notify), lambda: fallbacks((*page, *notify), channels)),
+        remind=pool.one(_either(keys.remind, defaults.remind)),
+        page_deadline=pool.one(_either(keys.page_deadline, defaults.page_deadline)),
+        unknown_after=pool.one(_either(keys.unknown_after, defaults.unknown_after)),
+        runbook=keys.runbook,
+    )
+
+
+def _restart(
+    value: object, place: Place, around: Around, reading: Reading, pool: Pool
+) -> tuple[RestartPolicy | None, ActionSpec | None]:
+    if value is None:
+        return None, None
+    parts = split(value, around.tables.actions, RestartOverrides, "restart", place, reading.report)
+    if not parts:
+        return None, None
+    kind, raw, rest = parts
+    found = options(kind, raw, place, reading)
+    keys = reading.model(RestartOverrides, rest, place)
+    if found is None or keys is None:
+        return None, None
+    if kind.name == "process" and kind.short:
+        process = str(getattr(found, kind.short))
+        if process not in around.process_names:
+            meant = did_you_mean(process, around.process_names)
+            reading.report.add(place.at(kind.name), f"there is no process {process!r} under processes{meant}")
+    limits = around.defaults.restart
+    rate = _either(keys.at_most, limits.at_most)
+    policy = RestartPolicy(
+        action=kind.name,
+        at_most=rate.count,
+        per=rate.per,
+        backoff=_either(keys.backoff, limits.backoff),
+        verify=_either(keys.verify, limits.verify),
+    )
+    return pool.one(policy), ActionSpec(type=kind, options=found)
+
+
+def _check_dependencies(spec: ServiceSpec, known: Mapping[str, Place], place: Place, report: Report) -> None:
+    for name in spec.policy.depends_on:
+        if name not in known:
+            report.add(place, f"there is no service {name!r}{did_you_mean(name, known)}")
+
+
+def _either(own: T | None, default: T) -> T:
+    return default if own is None else own

@@ -1,0 +1,155 @@
+"""The files of a configuration as one tree of plain values, each with its place."""
+
+import glob
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.config.nearest import did_you_mean
+from agent.config.report import Document, Place, Report
+from agent.config.variables import expand
+from agent.config.yaml_text import read_yaml
+
+LARGEST = 64 * 1024 * 1024  # bytes of one file
+
+SECTIONS = ("agent", "defaults", "services", "processes", "channels", "logs", "include")
+SHARED = ("services", "processes", "channels", "logs")  # what included files may hold
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One service, process, channel or log source as it is written; `name` is the key in a section of names."""
+
+    place: Place
+    value: object
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Tree:
+    """A whole configuration as it is written, over all files."""
+
+    main: Place
+    agent: object = None
+    defaults: object = None
+    services: list[Entry] = field(default_factory=list)
+    processes: list[Entry] = field(default_factory=list)
+    channels: list[Entry] = field(default_factory=list)
+    logs: list[Entry] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    complete: bool = True  # every file could be read to its end
+
+
+def read_tree(path: Path, env: Mapping[str, str], report: Report) -> Tree:
+    """Read a file and all that it includes. Whatever cannot be read is reported and left out."""
+    document = Document(str(path), path)
+    tree = Tree(Place(document), files=[path])
+    tree.complete = _read(document, env, report)
+    top = _sections(document, SECTIONS, report)
+    tree.agent, tree.defaults = top.get("agent"), top.get("defaults")
+    _collect(document, top, tree, report)
+    for included in _included(tree, top.get("include"), report):
+        tree.files.append(included.path)
+        if not included.label:
+            continue
+        tree.complete &= _read(included, env, report)
+        _collect(included, _sections(included, SHARED, report), tree, report)
+    return tree
+
+
+def _read(document: Document, env: Mapping[str, str], report: Report) -> bool:
+    """Fill in the text and the value. False, and reported, when that was not possible to the end."""
+    place = Place(document)
+    document.value = {}
+    try:
+        with document.path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            report.add(place, f"expected at most {LARGEST // 1024 // 1024} MiB")
+            return False
+        document.text = raw.decode("utf-8-sig")
+    except OSError as error:
+        report.add(place, f"cannot be read: {error.strerror or error}")
+        return False
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        report.add(place, f"expected UTF-8, got the byte 0x{raw[error.start]:02x}", line=line)
+        return False
+    value, troubles, complete = read_yaml(
+        document.text, lambda text, complain: expand(text, env, complain, report.hide)
+    )
+    for trouble in troubles:
+        report.add(place.at(*trouble.path), trouble.message, line=trouble.line)
+    if complete:
+        document.value = value
+    return complete
+
+
+def _sections(document: Document, known: tuple[str, ...], report: Report) -> dict[str, object]:
+    place, value = Place(document), document.value
+    if not isinstance(value, dict):
+        if value is not None or known is SECTIONS:
+            got = "an empty file" if value is None else "a list" if isinstance(value, list) else "a single value"
+            report.add(place, f"expected a mapping of {', '.join(known)}; got {got}")
+        return {}
+    for key in value:
+        if key in known:
+            continue
+        if key in SECTIONS:
+            report.add(place.at(key), f"belongs in the main file; an included one holds {', '.join(known)}")
+        else:
+            report.add(place.at(key), f"unknown key{did_you_mean(key, known)}")
+    return value
+
+
+def _collect(document: Document, top: Mapping[str, object], tree: Tree, report: Report) -> None:
+    place = Place(document)
+    for section, entries in (("services", tree.services), ("logs", tree.logs)):
+        value = top.get(section)
+        if isinstance(value, list):
+            entries.extend(Entry(place.at(section, n), item) for n, item in enumerate(value))
+        elif value is not None:
+            report.add(place.at(section), "expected a list, each item beginning with a dash")
+    for section, entries in (("processes", tree.processes), ("channels", tree.channels)):
+        value = top.get(section)
+        if isinstance(value, dict):
+            entries.extend(Entry(place.at(section, name), item, name) for name, item in value.items())
+        elif value is not None:
+            report.add(place.at(section), "expected a mapping from names to options")
+
+
+def _included(tree: Tree, value: object, report: Report) -> Iterator[Document]:
+    """The files to include, and (without a label) the folders that were looked into, each once."""
+    if value is None:
+        return
+    patterns = [value] if isinstance(value, str) else value
+    if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
+        report.add(tree.main.at("include"), "expected a list of folders or patterns, such as [conf.d/*.yaml]")
+        return
+    seen = {tree.main.document.path.resolve()}
+    for n, pattern in enumerate(patterns):
+        place = tree.main.at("include", n) if isinstance(value, list) else tree.main.at("include")
+        for found in _matches(pattern, place, report.add):
+            if found.path.resolve() not in seen:
+                seen.add(found.path.resolve())
+                yield found
+
+
+def _matches(pattern: str, place: Place, complain: Callable[[Place, str], None]) -> Iterator[Document]:
+    base = place.folder
+    label = base if str(base) != "." else Path()
+    target = base / pattern
+    if target.is_dir():
+        yield Document("", target)
+        names = sorted(p.name for p in target.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
+        yield from (Document(str(label / pattern / name), target / name) for name in names)
+    elif glob.has_magic(pattern):
+        folder = target.parent
+        if folder.is_dir():
+            yield Document("", folder)
+        names = sorted(glob.glob(pattern, root_dir=base, recursive=True))
+        yield from (Document(str(label / name), base / name) for name in names if (base / name).is_file())
+    elif target.is_file():
+        yield Document(str(label / pattern), target)
+    else:
+        complain(place, f"there is no file or folder {pattern}")
