@@ -79,7 +79,7 @@ EVENTS = (
         "codeblue_notices_total",
         "counter",
         ("channel", "kind", "outcome"),
-        "Messages that a channel took (delivered) or that were given up on (undelivered).",
+        "Ends of tries to send a message: taken by its channel, put off for another try, or given up on.",
     ),
     Metric(
         "codeblue_beats_total",

@@ -7,7 +7,6 @@ table is no longer exported. Counters of events live in a registry of this objec
 import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import accumulate
 from time import time
 
@@ -20,7 +19,6 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from agent import __version__
 from agent.core.events import Event, EventKind
-from agent.core.model import NoticeKind
 from agent.ports import ServiceRow, Vitals
 from agent.telemetry.catalogue import (
     BY_NAME,
@@ -65,8 +63,6 @@ class Metrics:
         self._count: dict[EventKind, Callable[[Event], None]] = {
             EventKind.OPENED: self._opened,
             EventKind.RESTART_FINISHED: self._restart_finished,
-            EventKind.DELIVERED: partial(self._noticed, outcome="delivered"),
-            EventKind.UNDELIVERED: partial(self._noticed, outcome="undelivered"),
         }
 
     def _counter(self, name: str) -> Counter:
@@ -81,7 +77,7 @@ class Metrics:
 
     def on_event(self, event: Event) -> None:
         """Counts an event. From `event.data` it reads `reason` and `seconds` (opened), `action` and `outcome`
-        (restart_finished), `channel` and `kind` (delivered, undelivered); what is missing counts as "unknown"."""
+        (restart_finished); what is missing counts as "unknown"."""
         count = self._count.get(event.kind)
         if count is not None:
             count(event)
@@ -97,10 +93,9 @@ class Metrics:
         data = event.data
         self._restarts.labels(event.service, data.get("action", "unknown"), data.get("outcome", "unknown")).inc()
 
-    def _noticed(self, event: Event, outcome: str) -> None:
-        kind = event.data.get("kind", "")
-        known = kind if kind in NoticeKind.__members__.values() else "unknown"
-        self._notices.labels(event.data.get("channel", "unknown"), known, outcome).inc()
+    def notice(self, channel: str, kind: str, outcome: str) -> None:
+        """A try to send a message ended; all three are from small fixed sets."""
+        self._notices.labels(channel, kind, outcome).inc()
 
     def observe_lateness(self, seconds: float, count: int = 1) -> None:
         """`count` runs were started this much after their due time. Costs well under a microsecond."""

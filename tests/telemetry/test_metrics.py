@@ -130,14 +130,14 @@ def test_events_are_counted() -> None:
     metrics = metrics_of(service())
     metrics.on_event(event(EventKind.OPENED, reason="refused", seconds="6.5"))
     metrics.on_event(event(EventKind.RESTART_FINISHED, action="systemd", outcome="timeout"))
-    metrics.on_event(event(EventKind.DELIVERED, channel="oncall", kind="opened"))
-    metrics.on_event(event(EventKind.UNDELIVERED, channel="oncall", kind="resolved"))
     metrics.on_event(event(EventKind.MISSED))
+    metrics.notice("oncall", "opened", "delivered")
+    metrics.notice("oncall", "resolved", "given_up")
     assert samples(metrics, "codeblue_incidents_total") == {("photos", "refused"): 1}
     assert samples(metrics, "codeblue_restarts_total") == {("photos", "systemd", "timeout"): 1}
     assert samples(metrics, "codeblue_notices_total") == {
         ("oncall", "opened", "delivered"): 1,
-        ("oncall", "resolved", "undelivered"): 1,
+        ("oncall", "resolved", "given_up"): 1,
     }
     assert samples(metrics, "codeblue_detection_seconds_sum") == {(): 6.5}
 
@@ -214,7 +214,7 @@ def busy() -> Metrics:
     metrics = metrics_of(nasty, service(check(), check(name="port", verdict=None)), vitals=vitals)
     metrics.on_event(event(EventKind.OPENED, reason="refused", seconds="6.5"))
     metrics.on_event(event(EventKind.RESTART_FINISHED, action="systemd", outcome="done"))
-    metrics.on_event(event(EventKind.DELIVERED, channel="oncall", kind="opened"))
+    metrics.notice("oncall", "opened", "delivered")
     metrics.count_beat("success", "taken")
     metrics.count_log("photos", "file:/var/log/x.log", "")
     metrics.observe_lateness(0.2, 3)
