@@ -67,7 +67,7 @@ class Gate:
         lag = self.lag_since(began)
         if lag > LAG_TO_DOUBT and result.reason in ("timeout", "latency", "overdue"):
             return f"this agent was {lag:.1f} s late itself during the check"
-        if local or result.reason not in NETWORK_REASONS or _is_loopback(result.target):
+        if local or result.reason not in NETWORK_REASONS or is_loopback(result.target):
             return ""
         return await self._network()
 
@@ -121,7 +121,8 @@ def has_route(table: Path = Path("/proc/net/route"), table6: Path = Path("/proc/
     return up or any(len(row) > 9 and row[9] != "lo" and int(row[8], 16) & 1 for row in rows6)
 
 
-def _is_loopback(target: str) -> bool:
+def is_loopback(target: str) -> bool:
+    """Whether an address or name is this host itself; an empty one is a local thing."""
     try:
         return ipaddress.ip_address(target).is_loopback
     except ValueError:
