@@ -1,0 +1,18 @@
+"""Every way to people, by the name that config gives its type. A new channel is its module and a line here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from agent.ports import ChannelType
+from alerts.channels.console import CONSOLE
+from alerts.channels.slack import SLACK
+from alerts.channels.webhook import WEBHOOK
+
+CHANNELS: Mapping[str, ChannelType[Any]] = MappingProxyType(
+    {
+        "slack": SLACK,
+        "webhook": WEBHOOK,
+        "console": CONSOLE,
+    }
+)

@@ -1,0 +1,203 @@
+"""A notice as a Slack message: Block Kit blocks and the text that notifications show. Pure.
+
+Sources of the limits: docs.slack.dev, reference/block-kit/blocks (header 150, section text 3,000, field 2,000 and 10
+fields, 50 blocks) and changelog 2018-04 (40,000 characters a message). The sum over all blocks is limited too, at an
+undocumented figure that users measured at 11,000 to 13,200 characters: all blocks of one message stay below
+`WHOLE`, counted as JSON. Lengths are counted in UTF-16 units after escaping, the strictest way to read the rules.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.core.model import Notice, NoticeKind
+from alerts.rendering import evidence, facts, headline, note, plain_text, references, summary
+from alerts.text import clip, clip_lines, cost_of, one_line, utf16_units
+
+Block = dict[str, Any]
+
+HEADER = 150
+SECTION = 3_000
+FIELDS = 10  # a section; no message of ours has a second section of them
+ALL_FACTS = 3_000  # shared by a message's facts
+WHOLE = 10_000
+PLAIN = 3_800  # of a message without blocks: Slack advises 4,000
+PIECES = 8  # of evidence
+LINK = 800  # of an address
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_FENCE = re.compile("`(?=`)")
+_URL = re.compile(r"https?://[^\s<>|\"`\\]+", re.ASCII | re.IGNORECASE)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", re.ASCII)
+_GAP = "\u200b"  # zero width: keeps three backticks from being a fence
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`text` is what notifications and screen readers say, and the whole message where there are no blocks.
+    `evidence` are those of the blocks that hold evidence: the part that later versions of the message keep."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+    evidence: tuple[Block, ...] = ()
+
+
+def full_message(notice: Notice, kept: Sequence[Block] = ()) -> Message:
+    """Everything: what, since when, why, what was tried, where to read on, and the evidence; `kept` is the evidence
+    of the opening message, shown where the notice brings none of its own."""
+    head, foot = _head(notice), _references(notice)
+    room = WHOLE - _weight(head) - _weight(foot)
+    proof = _evidence(notice, room) or _fitting(kept, room)
+    return Message(_notification(notice), (*head, *foot, *proof), tuple(proof))
+
+
+def small_message(notice: Notice) -> Message:
+    """A line that wakes nobody: the title, why, and where to read on."""
+    parts = [f"*{escape(clip(headline(notice), 300, escaped_cost))}*"]
+    parts += [escape(text) for text in (clip(summary(notice), 1_000, escaped_cost),) if text]
+    if text := note(notice):
+        parts.append(f"⚠ {escape(clip(text, 600, escaped_cost))}")
+    said = [f"{label}: {_value(label, value, 300)}" for label, value in references(notice)]
+    blocks = [_section("\n".join(parts))]
+    return Message(_notification(notice), (*blocks, *([_context(" · ".join(said))] if said else [])))
+
+
+def bare_message(notice: Notice) -> Message:
+    """The notice without any blocks, for the day on which Slack does not like ours: ugly beats undelivered."""
+    return Message(escape(clip(plain_text(notice), PLAIN, escaped_cost)))
+
+
+def escape(text: str) -> str:
+    """Text that Slack shows as it is: no mention, no link, no entity, no end of a code block comes of it."""
+    text = _FENCE.sub(f"`{_GAP}", text)
+    return "".join(_ENTITIES.get(char, char) for char in text)
+
+
+def escaped_cost(char: str) -> int:
+    """The most that a character of a text can take after `escape`, and in JSON."""
+    if char in _ENTITIES:
+        return len(_ENTITIES[char])
+    return 2 if char in '`"\\\n\t' else utf16_units(char)
+
+
+def date_token(at: datetime) -> str:
+    """A moment that Slack shows in its reader's own zone, and in UTC where it can't."""
+    fallback = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
+
+
+def _head(notice: Notice) -> list[Block]:
+    told = facts(notice)
+    since = told.pop(0)[1] if told and told[0][0] == "Since" else ""
+    blocks: list[Block] = [_header(headline(notice))]
+    if text := note(notice):
+        blocks.append(_section(f"⚠ *{escape(clip(text, 900, escaped_cost))}*"))
+    lines = [escape(text) for text in (clip(summary(notice), 1_000, escaped_cost),) if text]
+    if since:
+        lines.append(f"Since {_localised(clip(since, 300, escaped_cost))}")
+    if lines:
+        blocks.append(_section("\n".join(lines)))
+    if len(told) > FIELDS:
+        left = len(told) - FIELDS + 1
+        told = [*told[: FIELDS - 1], ("And", f"… {left} more facts")]
+    if told:
+        limit = min(1_500, ALL_FACTS // len(told))
+        blocks.append({"type": "section", "fields": [_mrkdwn(_field(*fact, limit)) for fact in told]})
+    return blocks
+
+
+def _field(label: str, value: str, limit: int) -> str:
+    return f"*{escape(clip(label, 60, escaped_cost))}*\n{_value(label, value, limit)}"
+
+
+def _value(label: str, value: str, limit: int) -> str:
+    """A fact's text; as a link where it is one, which only the config's own labels may be."""
+    if label in ("Runbook", "Trace") and _URL.fullmatch(value) and cost_of(value, escaped_cost) <= LINK:
+        return f"<{escape(value)}|{escape(clip(value.split('://', 1)[1], 80, escaped_cost))}>"
+    return _localised(clip(value, limit, escaped_cost))
+
+
+def _localised(text: str) -> str:
+    """The escaped text with its first moment in UTC as a date token."""
+    return _MOMENT.sub(lambda found: _token(found[0]), escape(text), count=1)
+
+
+def _token(text: str) -> str:
+    try:
+        return date_token(datetime.strptime(text, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return text
+
+
+def _references(notice: Notice) -> list[Block]:
+    said = [f"*{label}*: {_value(label, value, 300)}" for label, value in references(notice)]
+    return [_section(" · ".join(said))] if said else []
+
+
+def _evidence(notice: Notice, room: int) -> list[Block]:
+    pieces = evidence(notice)
+    left_out = len(pieces) - PIECES
+    pieces = pieces[:PIECES]
+    if left_out > 0:
+        room -= 200
+    blocks: list[Block] = []
+    for index, (name, text) in enumerate(pieces):
+        share = min(SECTION, room // (len(pieces) - index))
+        if share < 300:
+            left_out = len(pieces) - index + max(0, left_out)
+            break
+        block = _code(name, text, share - 100)
+        room -= _weight([block])
+        blocks.append(block)
+    if left_out > 0 and blocks:
+        blocks.append(_context(f"… {left_out} more pieces of evidence"))
+    return blocks
+
+
+def _code(name: str, text: str, limit: int) -> Block:
+    title = f"*{escape(clip(name, 60, escaped_cost))}*\n"
+    shown = escape(clip_lines(text, limit - cost_of(title) - 10, escaped_cost))
+    return _section(f"{title}```\n{shown}\n```")
+
+
+def _fitting(blocks: Sequence[Block], room: int) -> list[Block]:
+    fitting: list[Block] = []
+    for block in blocks:
+        room -= _weight([block])
+        if room < 0:
+            break
+        fitting.append(block)
+    return fitting
+
+
+def _notification(notice: Notice) -> str:
+    parts = [headline(notice), summary(notice), note(notice)]
+    if notice.kind is NoticeKind.RESOLVED:
+        parts[1] = ""  # the reason of the opening is no news in the closing one
+    return escape(clip(one_line(" — ".join(part for part in parts if part)), 600, escaped_cost))
+
+
+def _header(text: str) -> Block:
+    # plain text has no escapes: look-alikes make sure that no reader of it takes it for a mention
+    text = text.replace("<", "‹").replace(">", "›")
+    return {"type": "header", "text": {"type": "plain_text", "text": clip(text, HEADER), "emoji": False}}
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def _context(text: str) -> Block:
+    return {"type": "context", "elements": [_mrkdwn(text)]}
+
+
+def _mrkdwn(text: str) -> Block:
+    # verbatim: addresses, @names and #channels in the text stay plain text
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _weight(blocks: Sequence[Block]) -> int:
+    return cost_of(json.dumps(list(blocks), ensure_ascii=False))

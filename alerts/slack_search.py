@@ -1,0 +1,58 @@
+"""Finding a message that an earlier try has posted, by the key in its metadata."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from alerts.slack_api import SlackApi
+
+_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
+_PAGES = 5
+_SKEW = 300.0  # seconds that our clock may be ahead of Slack's
+
+
+async def find_posted(
+    api: SlackApi, channel: str, key: str, since: datetime, thread: str = ""
+) -> Mapping[str, str] | None:
+    """The `channel` id and `ts` of our message with that key, posted since then to the channel (id or name), or to that
+    thread of it; None where there is none among the newest thousand. Raises SlackRefused or DeliveryError."""
+    where = channel if _ID.fullmatch(channel) else await _channel_id(api, channel.lstrip("#"))
+    if where is None:
+        return None
+    method = "conversations.replies" if thread else "conversations.history"
+    arguments: dict[str, Any] = {
+        "channel": where,
+        "oldest": f"{since.timestamp() - _SKEW:.6f}",
+        "include_all_metadata": "true",
+        "limit": 200,
+    }
+    if thread:
+        arguments["ts"] = thread
+    async for message in _items(api, method, "messages", arguments):
+        payload = (message.get("metadata") or {}).get("event_payload") or {}
+        if payload.get("key") == key:
+            return {"channel": where, "ts": str(message["ts"])}
+    return None
+
+
+async def _channel_id(api: SlackApi, name: str) -> str | None:
+    """The id of a channel that the app is a member of."""
+    arguments = {"types": "public_channel,private_channel", "exclude_archived": "true", "limit": 200}
+    async for channel in _items(api, "users.conversations", "channels", arguments):
+        if channel.get("name") == name:
+            return str(channel["id"])
+    return None
+
+
+async def _items(api: SlackApi, method: str, field: str, arguments: Mapping[str, Any]) -> AsyncIterator[Any]:
+    """All items of a listing, at most five pages of them."""
+    cursor = ""
+    for _ in range(_PAGES):
+        sent = {**arguments, "cursor": cursor} if cursor else arguments
+        answer, _ = await api.call(method, read=True, **sent)
+        for item in answer.get(field) or ():
+            yield item
+        cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+        if not cursor:
+            return

@@ -1,0 +1,112 @@
+"""Text from outside, made safe to show and short enough to send. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from agent.core.durations import format_duration
+
+_ESCAPES = re.compile(
+    "\x1b\\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
+    "|\x1b[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\|$)"  # OSC and other strings: window titles, links, clipboard
+    "|\x1b[ -/]*[0-~]?"  # the two-character rest
+)
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline
+    "\u2028\u2029"  # line and paragraph separators
+    "\u202a-\u202e\u2066-\u2069]"  # bidirectional overrides, which show a text in another order than it has
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_JOINER = "\u200d"
+
+CharCost = Callable[[str], int]
+
+
+def clean(text: str) -> str:
+    """The text without terminal escapes, control characters (but newline and tab), bidirectional overrides and
+    halves of surrogate pairs. A carriage return ends a line."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _SURROGATES.sub("\ufffd", _HIDDEN.sub("", _ESCAPES.sub("", text)))
+
+
+def one_line(text: str) -> str:
+    """The cleaned text with every run of white space as one space."""
+    return " ".join(clean(text).split())
+
+
+def utf16_units(char: str) -> int:
+    """What a character counts where lengths are counted as JavaScript does: never less than one."""
+    return 2 if ord(char) > 0xFFFF else 1
+
+
+def cost_of(text: str, cost: CharCost = utf16_units) -> int:
+    return sum(map(cost, text))
+
+
+def clip(text: str, limit: int, cost: CharCost = utf16_units) -> str:
+    """The beginning of the text that costs at most `limit` (20 or more), by whole characters, ending in "… N more"
+    where N characters were left out. `cost` is at least 1 for every character."""
+    if len(text) <= limit and cost_of(text, cost) <= limit:
+        return text
+    room = limit - cost_of(_more(len(text)), cost)
+    cut = _whole(text, _fitting(text, room, cost))
+    return text[:cut] + _more(len(text) - cut)
+
+
+def clip_lines(text: str, limit: int, cost: CharCost = utf16_units) -> str:
+    """The last lines of the text that cost at most `limit` (40 or more), after a line "… N more lines" where N were
+    left out: in a log or a traceback the end says most. A single line keeps its beginning."""
+    text = text.strip("\n")
+    lines = text.split("\n")
+    if len(lines) == 1 or (len(text) <= limit and cost_of(text, cost) <= limit):
+        return clip(text, limit, cost)
+    room = limit - cost_of(_more_lines(len(lines)), cost)
+    kept: list[str] = []
+    for line in reversed(lines):
+        spent = cost_of(line[: room + 1], cost) + cost("\n")
+        if spent > room:
+            break
+        room -= spent
+        kept.append(line)
+    if not kept:
+        kept = [clip(lines[-1], room, cost)]
+    return _more_lines(len(lines) - len(kept)) + "\n".join(reversed(kept))
+
+
+def when(at: datetime) -> str:
+    """A moment for people: "2026-03-01 03:12:05 UTC"."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def span(length: timedelta) -> str:
+    """A length of time for people, in whole seconds: "5m12s"; never negative."""
+    return format_duration(timedelta(seconds=max(0, int(length.total_seconds()))))
+
+
+def _more(count: int) -> str:
+    return f"… {count:,} more"
+
+
+def _more_lines(count: int) -> str:
+    return f"… {count:,} more lines\n"
+
+
+def _fitting(text: str, room: int, cost: CharCost) -> int:
+    """How many characters from the start cost no more than that."""
+    for index, char in enumerate(text):
+        room -= cost(char)
+        if room < 0:
+            return index
+    return len(text)
+
+
+def _whole(text: str, cut: int) -> int:
+    """The nearest place at or before `cut` that splits neither an accent from its letter nor a joined emoji; a
+    heap of accents is split all the same."""
+    for place in range(cut, max(0, cut - 16), -1):
+        after = text[place : place + 1]
+        joined = after and (unicodedata.combining(after) or after in (_JOINER, "\ufe0e", "\ufe0f"))
+        if not joined and text[place - 1] != _JOINER:
+            return place
+    return cut

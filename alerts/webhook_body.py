@@ -1,0 +1,74 @@
+"""What a webhook receives: the JSON body, its headers and its signature. Pure. See `body` for the schema."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from agent import __version__
+from agent.core.model import Notice
+from alerts.rendering import evidence, facts, note, title
+from alerts.text import clip_lines, one_line
+
+VERSION = 1
+EVIDENCE_LIMIT = 32_000  # characters of one piece of evidence
+_HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+
+
+def body(notice: Notice) -> bytes:
+    """UTF-8 JSON, the same bytes for the same notice at every try.
+
+    `version` 1; `key` names this notice, whoever sees it twice may drop the second; `incident` groups notices (empty
+    for a note that belongs to none); `service`; `kind`: opened, update, reminder, resolved or note; `title`, `summary`
+    and `note`: one line each; `at` (decided) and `opened_at`: RFC 3339 in UTC; `facts` and `evidence`: objects of text,
+    in the order to show them; `runbook` and `trace_id`: text, empty where there is none. Fields may be added under the
+    same version, never removed or given another meaning.
+    """
+    fields: dict[str, Any] = {
+        "version": VERSION,
+        "key": notice.key,
+        "incident": notice.incident,
+        "service": notice.service,
+        "kind": str(notice.kind),
+        "title": title(notice),
+        "summary": one_line(notice.summary),
+        "note": note(notice),
+        "at": _rfc3339(notice.at),
+        "opened_at": _rfc3339(notice.opened_at),
+        "facts": dict(facts(notice)),
+        "evidence": {name: clip_lines(text, EVIDENCE_LIMIT) for name, text in evidence(notice)},
+        "runbook": notice.runbook,
+        "trace_id": notice.trace_id,
+    }
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+
+
+def headers(notice: Notice, payload: bytes, secret: str, at: datetime) -> Mapping[str, str]:
+    """The headers of one try. `Idempotency-Key` is the notice's key, with whatever a header can't hold
+    percent-encoded; `X-Codeblue-Signature` is there where a secret is, see `signature`."""
+    found = {
+        "Content-Type": "application/json",
+        "User-Agent": f"codeblue/{__version__}",
+        "Idempotency-Key": quote(notice.key, safe=_HEADER_SAFE, errors="replace"),
+    }
+    if secret:
+        found["X-Codeblue-Signature"] = signature(payload, secret, at)
+    return found
+
+
+def signature(payload: bytes, secret: str, at: datetime) -> str:
+    """`t=<unix seconds>,v1=<hex>`, where hex is HMAC-SHA256 under the secret of the text `<t>.<body>`.
+
+    To verify: compute the same over the bytes received, compare in constant time, and refuse a `t` that is more than
+    five minutes away, so that nobody can replay an old request. Every try is signed anew.
+    """
+    stamp = str(int(at.timestamp()))
+    digest = hmac.new(secret.encode(), stamp.encode() + b"." + payload, hashlib.sha256).hexdigest()
+    return f"t={stamp},v1={digest}"
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
