@@ -6,6 +6,7 @@ from agent.config.envelope import ChannelKeys
 from agent.config.fields import allowed, keys
 from agent.config.forms import Reading
 from agent.config.graph import cycles
+from agent.config.messages import shown_value
 from agent.config.model import ChannelSpec, Tables
 from agent.config.nearest import did_you_mean
 from agent.config.registry import unique
@@ -28,7 +29,8 @@ def read_channels(entries: list[Entry], tables: Tables, reading: Reading) -> dic
 def _channel(entry: Entry, known: list[str], tables: Tables, reading: Reading) -> ChannelSpec | None:
     place, value, report = entry.place, entry.value, reading.report
     if not isinstance(value, dict):
-        report.add(place, f"expected a mapping such as {{type: {next(iter(tables.channels), 'console')}}}")
+        example = f"{{type: {next(iter(tables.channels), 'console')}}}"
+        report.add(place, f"expected a mapping such as {example}, got {shown_value(value)}")
         return None
     own = {key: item for key, item in value.items() if key in keys(ChannelKeys)}
     envelope = reading.model(ChannelKeys, own, place)

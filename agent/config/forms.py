@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.config.fields import allowed
-from agent.config.messages import explain
+from agent.config.messages import explain, shown_value
 from agent.config.nearest import did_you_mean
 from agent.config.report import Place, Report
 from agent.config.secret_files import fill_secrets
@@ -60,7 +60,7 @@ def split(
         report.add(place, f"unknown {what} type {value!r}{did_you_mean(value, kinds)}")
         return None
     if not isinstance(value, dict):
-        report.add(place, f"expected a {what} such as {{{next(iter(kinds), 'type')}: …}}")
+        report.add(place, f"expected a {what} such as {{{next(iter(kinds), 'type')}: …}}, got {shown_value(value)}")
         return None
     named = [key for key in value if key in kinds]
     if len(named) == 1:

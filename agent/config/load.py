@@ -36,7 +36,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     processes = read_processes(tree.processes, reading)
     around = Around(tables, defaults, channels, names, [entry.name for entry in tree.processes])
     services = read_services(tree.services, around, reading)
-    if not tree.services:
+    if not tree.services and reading.report.clean:
         reading.report.add(tree.main, "expected at least one service, under services: or in an included file")
     written = {entry.value.get("name") for entry in tree.services if isinstance(entry.value, dict)}
     logs = read_logs(tree.logs, {name for name in written if isinstance(name, str)}, reading)

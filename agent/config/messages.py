@@ -1,5 +1,6 @@
 """What pydantic found, in words for the person who wrote the file."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -44,8 +45,8 @@ _LIMITS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "less_than_equal": lambda c: f"at most {_figure(c['le'])}",
     "string_too_short": lambda c: "a text that is not empty" if c["min_length"] == 1 else f"{c['min_length']} letters",
     "string_too_long": lambda c: f"at most {c['max_length']} characters",
-    "too_short": lambda c: f"at least {_items(c['min_length'])}",
-    "too_long": lambda c: f"at most {_items(c['max_length'])}",
+    "too_short": lambda c: f"at least {_items(c['min_length'], c)}",
+    "too_long": lambda c: f"at most {_items(c['max_length'], c)}",
     "literal_error": lambda c: f"one of {c['expected']}",
     "enum": lambda c: f"one of {c['expected']}",
     "string_pattern_mismatch": lambda c: f"a text of the form {c['pattern']}",
@@ -83,18 +84,18 @@ def _message(details: list[ErrorDetails], model: Model, steps: Steps) -> str:
         if detail["type"] == "extra_forbidden":
             return f"unknown key{did_you_mean(str(steps[-1]), _known(model, steps[:-1]))}"
         if detail["type"] == "missing":
-            return "is required, but not there"
+            return "is required"
         if detail["type"] in ("value_error", "assertion_error"):
             return str(detail["ctx"]["error"])
     expected = list(dict.fromkeys(_expected(detail) for detail in details))
-    got = "" if _is_secret(model, steps) else f", got {_shown(details[0]['input'])}"
+    got = "" if _is_secret(model, steps) else f", got {shown_value(details[0]['input'])}"
     hint = " (put it in quotes)" if expected == ["a text"] and isinstance(details[0]["input"], int | float) else ""
     return f"expected {' or '.join(expected)}{got}{hint}"
 
 
 def _expected(detail: ErrorDetails) -> str:
     if detail["type"] in _LIMITS:
-        return _LIMITS[detail["type"]](detail["ctx"])
+        return _LIMITS[detail["type"]]({**detail["ctx"], "input": detail["input"]})
     said = detail["msg"].removeprefix("Input should be ")
     return _EXPECTED.get(detail["type"]) or said[:1].lower() + said[1:]
 
@@ -121,7 +122,8 @@ def _is_secret(model: Model, steps: Steps) -> bool:
     return False
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """A value as it may stand in a message: short, and in the file's own words."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -135,8 +137,12 @@ def _shown(value: object) -> str:
 
 
 def _figure(limit: object) -> str:
-    return format_duration(limit) if isinstance(limit, timedelta) else str(limit)
+    if isinstance(limit, str) and limit.startswith("datetime.timedelta"):  # that is how pydantic passes it on
+        parts = {unit: float(count) for unit, count in re.findall(r"(\w+)=(-?\d+)", limit)}
+        return format_duration(timedelta(**parts))
+    return f"{limit:,g}" if isinstance(limit, float) else str(limit)
 
 
-def _items(count: int) -> str:
-    return "one item" if count == 1 else f"{count} items"
+def _items(count: int, context: dict[str, Any]) -> str:
+    thing = "character" if isinstance(context["input"], str) else "item"
+    return f"one {thing}" if count == 1 else f"{count} {thing}s"

@@ -5,7 +5,7 @@ that a good configuration of ten thousand services costs neither time nor memory
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,17 @@ class Report:
 
     def __init__(self) -> None:
         self._findings: list[_Finding] = []
+        self._documents: list[str] = []
         self._secrets: dict[str, str] = {}
+
+    @property
+    def clean(self) -> bool:
+        """Nothing was found so far."""
+        return not self._findings
+
+    def opened(self, document: Document) -> None:
+        """Files are reported on in the order in which they were opened."""
+        self._documents.append(document.label)
 
     def add(self, place: Place, message: str, *, line: int = 0, first: Place | None = None) -> None:
         """Note a problem. `line` where it is already known; `first` is the other place of a duplicate."""
@@ -66,26 +76,28 @@ class Report:
 
     def hide(self, value: str, shown_as: str) -> None:
         """Never show this value: write `shown_as` instead. Very short ones are let be, they'd garble every message."""
-        if len(value) >= 4:
+        if len(value) >= 6:
             self._secrets[value] = shown_as
             self._secrets[repr(value)[1:-1]] = shown_as
 
     def problems(self) -> list[Problem]:
-        """Everything that is wrong, in the order of the files' lines, each problem once."""
+        """Everything that is wrong, in the order of files and lines, each problem once."""
         lines = self._lines()
         found = {self._problem(finding, lines) for finding in self._findings}
-        order = {finding.place.document.label: n for n, finding in reversed(list(enumerate(self._findings)))}
-        return sorted(found, key=lambda p: (order[p.file], p.line, p.path, p.message))
+        return sorted(found, key=lambda p: (self._documents.index(p.file), p.line, p.path, p.message))
 
     def _problem(self, finding: _Finding, lines: Mapping[Document, Mapping[Steps, int]]) -> Problem:
         place, message = finding.place, finding.message
         if finding.first:
             at = lines[finding.first.document].get(finding.first.steps, 0)
             message += f" (the first is at {finding.first.document.label}:{at})"
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            message = message.replace(secret, self._secrets[secret])
         line = finding.line or lines[place.document].get(place.steps, 0)
-        return Problem(place.document.label, line, shown(place), message)
+        return Problem(place.document.label, line, shown(place, self._without_secrets), self._without_secrets(message))
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, self._secrets[secret])
+        return text
 
     def _lines(self) -> dict[Document, Mapping[Steps, int]]:
         wanted: dict[Document, set[Steps]] = {}
@@ -96,14 +108,14 @@ class Report:
         return {document: find_lines(document.text, steps) for document, steps in wanted.items()}
 
 
-def shown(place: Place) -> str:
-    """The path of a place for people: `services.photos-api.checks[0].http.url`."""
+def shown(place: Place, clean: Callable[[str], str]) -> str:
+    """The path of a place for people: `services.photos-api.checks[0].http.url`; names go through `clean`."""
     text, value = "", place.document.value
     for depth, step in enumerate(place.steps):
         value = _into(value, step)
         name = value.get("name") if isinstance(value, dict) else None
         if isinstance(step, int) and depth == 1 and place.steps[0] in _NAMED_LISTS and isinstance(name, str) and name:
-            step = name
+            step = name = clean(name)
         if isinstance(step, int):
             text += f"[{step}]"
         elif _BARE.fullmatch(step) or (depth == 1 and step == name):

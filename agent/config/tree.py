@@ -44,7 +44,7 @@ def read_tree(path: Path, env: Mapping[str, str], report: Report) -> Tree:
     """Read a file and all that it includes. Whatever cannot be read is reported and left out."""
     document = Document(str(path), path)
     tree = Tree(Place(document), files=[path])
-    tree.complete = _read(document, env, report)
+    tree.complete = _read(document, env, report) and isinstance(document.value, dict)
     top = _sections(document, SECTIONS, report)
     tree.agent, tree.defaults = top.get("agent"), top.get("defaults")
     _collect(document, top, tree, report)
@@ -61,9 +61,9 @@ def _read(document: Document, env: Mapping[str, str], report: Report) -> bool:
     """Fill in the text and the value. False, and reported, when that was not possible to the end."""
     place = Place(document)
     document.value = {}
+    report.opened(document)
     try:
-        with document.path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
+        raw = _bytes(document.path)
         if len(raw) > LARGEST:
             report.add(place, f"expected at most {LARGEST // 1024 // 1024} MiB")
             return False
@@ -85,10 +85,19 @@ def _read(document: Document, env: Mapping[str, str], report: Report) -> bool:
     return complete
 
 
+def _bytes(path: Path) -> bytes:
+    """What a file holds, a little at a time: read(n) would take memory for n. More than LARGEST is cut off."""
+    content = bytearray()
+    with path.open("rb") as file:
+        while len(content) <= LARGEST and (chunk := file.read(1 << 18)):
+            content += chunk
+    return bytes(content)
+
+
 def _sections(document: Document, known: tuple[str, ...], report: Report) -> dict[str, object]:
     place, value = Place(document), document.value
     if not isinstance(value, dict):
-        if value is not None or known is SECTIONS:
+        if value is not None or known is SECTIONS or not document.text.strip():
             got = "an empty file" if value is None else "a list" if isinstance(value, list) else "a single value"
             report.add(place, f"expected a mapping of {', '.join(known)}; got {got}")
         return {}

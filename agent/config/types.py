@@ -7,7 +7,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ByteSize, PlainSerializer, WithJsonSchema
 
 from agent.core.rates import Rate, parse_rate
 from agent.durations import Duration
@@ -45,6 +45,12 @@ def _argv(value: object) -> object:
     return [_text(item) for item in value] if isinstance(value, list) else value
 
 
+def _longer_than_zero(value: timedelta) -> timedelta:
+    if value > timedelta(0):
+        return value
+    raise ValueError("expected a duration longer than zero")
+
+
 def _rate(value: object) -> Rate:
     if isinstance(value, Rate):
         return value
@@ -80,8 +86,8 @@ def split_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _address(value: str) -> str:
-    split_address(value)
+def _address(value: object) -> object:
+    split_address(str(value))
     return value
 
 
@@ -94,8 +100,8 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def _store(value: str) -> str:
-    if re.fullmatch(r"sqlite://(/.*)?", value):
+def _store(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"sqlite://(/.*)?", value):
         return value
     raise ValueError(f"expected sqlite:///FILE, got {value!r}")
 
@@ -127,7 +133,7 @@ Argv = Annotated[
     BeforeValidator(_argv),
     WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": ["string", "number"]}}),
 ]
-Length = Annotated[Duration, Field(gt=timedelta(0))]
+Length = Annotated[Duration, AfterValidator(_longer_than_zero)]
 RateText = Annotated[
     Rate,
     BeforeValidator(_rate),
@@ -136,8 +142,8 @@ RateText = Annotated[
 ]
 CronText = Annotated[str, AfterValidator(_cron)]
 Zone = Annotated[str, AfterValidator(_zone)]
-Address = Annotated[str, AfterValidator(_address)]
-StoreUrl = Annotated[str, AfterValidator(_store)]
+Address = Annotated[str, BeforeValidator(_address)]
+StoreUrl = Annotated[str, BeforeValidator(_store)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 TraceLink = Annotated[str, AfterValidator(_trace_link)]
 Size = Annotated[

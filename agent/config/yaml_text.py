@@ -22,7 +22,7 @@ class Events(yaml.CSafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something in the text that is not acceptable; `first` is the line of the other one of a duplicate."""
+    """Something in the text that is not acceptable."""
 
     line: int
     path: tuple[str | int, ...]
