@@ -1,10 +1,11 @@
 """From configuration to what the runtime holds: pure construction, no I/O."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from agent.config.model import CheckSpec, Config, ServiceSpec
 from agent.core.model import ServiceState
-from agent.ports import CheckRow, ServiceRow, Stored
+from agent.ports import BeatBook, CheckRow, HttpClient, LogBook, Resolver, ServiceRow, Stored, Vitals
 from agent.runtime.engine import related
 from agent.runtime.gate import is_loopback
 from agent.runtime.probe import Probe, Watched
@@ -89,3 +90,14 @@ def _same(probe: Probe, check: CheckSpec) -> bool:
         and probe.every == check.every
         and probe.cron == cron
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class Toolbox:
+    """What checks may use (`ports.Tools`)."""
+
+    http: HttpClient
+    beats: BeatBook
+    logs: LogBook
+    vitals: Vitals
+    resolver: Resolver

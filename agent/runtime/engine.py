@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -48,7 +48,7 @@ class HostBudget:
 
     at_most: int
     per: timedelta
-    times: deque[datetime]
+    times: deque[datetime] = field(default_factory=deque)
 
     def left(self, now: datetime) -> int:
         while self.times and now - self.times[0] >= self.per:
