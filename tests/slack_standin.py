@@ -85,6 +85,7 @@ class Failure:
     body: str | None = None  # instead of JSON
     location: str = ""
     done: bool = False
+    drop: bool = False  # the connection is cut instead of an answer
     times: int = 1
 
 
@@ -142,9 +143,10 @@ class SlackStandIn:
         failure = self._due(method)
         if failure is None:
             return self._respond(method, request, arguments)
-        if failure.done:
-            self._respond(method, request, arguments)
+        done = self._respond(method, request, arguments) if failure.done else None
         await asyncio.sleep(failure.delay)
+        if failure.drop and request.transport is not None:
+            request.transport.abort()
         headers = {"Retry-After": failure.retry_after} if failure.retry_after else {}
         if failure.location:
             headers["Location"] = failure.location
@@ -153,7 +155,7 @@ class SlackStandIn:
         if failure.error or failure.status != 200:
             body = {"ok": False, "error": failure.error or "internal_error"}
             return web.json_response(body, status=failure.status, headers=headers)
-        return self._respond(method, request, arguments)
+        return done or self._respond(method, request, arguments)
 
     def _due(self, method: str) -> Failure | None:
         for failure in self._failures:

@@ -274,10 +274,19 @@ async def test_trouble_that_passes_is_retryable(slack, channel, failure: dict, r
     assert len(slack.messages()) == 1
 
 
-async def test_the_sdk_itself_tries_nothing_again(slack, channel) -> None:
-    slack.fail_next("chat.postMessage", status=500)
-    await refused(channel)
+@pytest.mark.parametrize("failure", [{"status": 500}, {"drop": True}, {"status": 429, "retry_after": "1"}])
+async def test_the_sdk_itself_tries_nothing_again(slack, channel, failure: dict) -> None:
+    slack.fail_next("chat.postMessage", **failure)
+    assert (await refused(channel)).retryable
     assert slack.count("chat.postMessage") == 1
+
+
+async def test_a_page_whose_connection_was_cut_after_it_was_posted_is_not_posted_twice(slack, channel) -> None:
+    page = recent(OPENED)
+    slack.fail_next("chat.postMessage", drop=True, done=True)
+    assert (await refused(channel, page)).reason == "network"
+    await channel.send(page, None)
+    assert len(slack.messages()) == 1
 
 
 async def test_a_redirect_is_an_error_and_is_not_followed(slack, channel) -> None:

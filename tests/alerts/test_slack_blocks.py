@@ -120,6 +120,7 @@ def test_what_is_too_much_is_counted_out() -> None:
         facts={f"Fact {n}": "x" for n in range(14)},
         evidence={f"Log {n}": "line\n" * 900 for n in range(11)},
     )
+    assert_slack_takes(full_message(many))
     said = "\n".join(text for _, text in texts_of(full_message(many).blocks))
     assert "… 5 more facts" in said
     assert "… 3 more pieces of evidence" in said
