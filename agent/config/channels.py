@@ -57,7 +57,8 @@ def _channel(entry: Entry, known: list[str], tables: Tables, reading: Reading) -
 
 def _fallback(value: object, known: Collection[str]) -> list[str]:
     named = value.get("fallback") if isinstance(value, dict) else None
-    return [name for name in ([named] if isinstance(named, str) else named or []) if name in known]
+    names = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    return [name for name in names if name in known]
 
 
 def check_channels(names: Iterable[str], known: Iterable[str], place: Place, report: Report) -> None:

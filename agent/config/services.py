@@ -68,7 +68,7 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
         return None
     for key in ("page", "notify"):
         if key in value:
-            check_channels(getattr(keys, key), around.channel_names, place.at(key), reading.report)
+            check_channels(getattr(keys, key) or (), around.channel_names, place.at(key), reading.report)
     return ServiceSpec(
         name=name, policy=_policy(keys, checks, restart, around, pool), checks=tuple(checks), action=action
     )

@@ -44,7 +44,7 @@ _SPECIAL: dict[str, object] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,29})")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]{0,29})(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,2})?")
 _STARTS_NUMBER = frozenset("+-.0123456789")
 _TAG = "tag:yaml.org,2002:"
 
@@ -114,7 +114,9 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         top = self.stack[-1] if self.stack else None
-        if top and top.key is None and top.value.__class__ is dict:
+        if "\0" in event.value:
+            self._give_up(event, "expected a text without NUL characters")
+        if top and top.key is None and isinstance(top.value, dict):
             self._key(top, event)
             return
         text = event.value
