@@ -8,13 +8,29 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
+from typing import Annotated
 
-from agent.subprocesses import NotStarted, clean_environment, end_group, exited, signal_group, start
+from pydantic import AfterValidator, Field
+
+from agent.subprocesses import NotStarted, clean_environment, end_group, exited, owned, pipe, signal_group, start
 
 CHUNK = 65_536
 REST = 0.05  # seconds that output is still read for after the program has ended
 PAUSE = 0.005  # seconds between two reads of output that is thrown away: a flood must not take the agent's time
+
+
+def _absolute(argv: tuple[str, ...]) -> tuple[str, ...]:
+    if not Path(argv[0]).is_absolute():
+        raise ValueError(f"{argv[0]!r} is no absolute path: write where the program is, as in [/usr/bin/{argv[0]}, …]")
+    if any("\0" in argument for argument in argv):
+        raise ValueError("an argument can't hold a NUL character")
+    return argv
+
+
+AbsoluteArgv = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_absolute)]
+"""The field type of commands in options: the absolute path of a program, and its arguments one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +81,9 @@ async def run_argv(
     try:
         with ExitStack() as ours:
             with ExitStack() as theirs:
-                stdin = _owned(theirs, _readable(input))
-                out, out_end = _pipe(ours, theirs)
-                err, err_end = _pipe(ours, theirs)
+                stdin = owned(theirs, _readable(input))
+                out, out_end = pipe(ours, theirs)
+                err, err_end = pipe(ours, theirs)
                 process = start(argv, stdin=stdin, stdout=out_end, stderr=err_end, cwd=cwd, env=environment)
             with _Drain(out, limit) as stdout, _Drain(err, limit) as stderr:
                 timed_out = await _to_its_end(process, timeout, grace, keep_group)
@@ -172,14 +188,3 @@ def _readable(data: bytes | None) -> int:
         file.write(data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
-
-
-def _owned(owner: ExitStack, fd: int) -> int:
-    owner.callback(os.close, fd)
-    return fd
-
-
-def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """A pipe, each end of which is closed with its owner."""
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    return _owned(reader, reading), _owned(writer, writing)

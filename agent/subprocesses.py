@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,6 +36,18 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     environment.setdefault("HOME", "/")
     environment["LANG"] = "C.UTF-8"
     return environment | dict(extra or {})
+
+
+def owned(owner: ExitStack, fd: int) -> int:
+    """The same descriptor, which is closed with its owner from now on."""
+    owner.callback(os.close, fd)
+    return fd
+
+
+def pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """The reading and the writing end of a pipe, each of which is closed with its owner."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    return owned(reader, reading), owned(writer, writing)
 
 
 def start(

@@ -6,11 +6,11 @@ with 0 for good, 1 for a warning, 2 for bad.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from agent.argv import ArgvResult, run_argv
+from agent.argv import AbsoluteArgv, ArgvResult, run_argv
 from agent.core.model import CheckResult
 from agent.ports import CheckContext, CheckType, Options
 from agent.subprocesses import describe_exit
@@ -21,18 +21,10 @@ LONGEST_SUMMARY = 500
 LONGEST_EVIDENCE = 4_096
 
 
-def _absolute(argv: tuple[str, ...]) -> tuple[str, ...]:
-    if not Path(argv[0]).is_absolute():
-        raise ValueError(f"{argv[0]!r} is no absolute path: write where the program is, as in [/usr/bin/{argv[0]}, …]")
-    if any("\0" in argument for argument in argv):
-        raise ValueError("an argument can't hold a NUL character")
-    return argv
-
-
 class CommandOptions(Options):
     """A program and how it is run. It gets a clean environment (PATH, HOME, LANG=C.UTF-8 and the like)."""
 
-    argv: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_absolute)] = Field(
+    argv: AbsoluteArgv = Field(
         description="The program's absolute path, and its arguments one by one; no shell reads them"
     )
     env: Mapping[str, str] = Field(default_factory=dict, description="Added to the clean environment")

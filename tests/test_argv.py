@@ -172,9 +172,9 @@ async def _worst_lag(seconds: float) -> float:
     [
         pytest.param(["/nowhere/at/all"], "missing", id="no such program"),
         pytest.param(["surely-not-on-the-path"], "missing", id="not on the PATH"),
-        pytest.param(["/etc/hostname"], "not_executable", id="a file without the x bit"),
+        pytest.param(["/etc/passwd"], "not_executable", id="a file without the x bit"),
         pytest.param(["/etc"], "not_executable", id="a directory"),
-        pytest.param(["/etc/hostname/x"], "missing", id="below a file"),
+        pytest.param(["/etc/passwd/x"], "missing", id="below a file"),
         pytest.param(["/bin/echo", "a\0b"], "invalid", id="NUL in an argument"),
         pytest.param(["/bin/echo", "x" * 3_000_000], "invalid", id="longer than the kernel takes"),
     ],
