@@ -9,8 +9,8 @@ from agent.core.durations import format_duration
 
 _ESCAPES = re.compile(
     "\x1b\\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
-    "|\x1b[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\|$)"  # OSC and other strings: window titles, links, clipboard
-    "|\x1b[ -/]*[0-~]?"  # the two-character rest
+    "|\x1b[\\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\\\)"  # OSC and other strings that do end: titles, links, clipboard
+    "|\x1b[ -/]*[0-~]?"  # the two-character rest; a string without an end stays, as text: it must not hide what follows
 )
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline

@@ -10,6 +10,7 @@ before it is posted. For that the app needs channels:history (groups:history for
 (groups:read) where config names the channel instead of giving its id; without them such a retry posts a second time.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -148,6 +149,9 @@ class SlackChannel:
         except (SlackRefused, DeliveryError) as error:
             if error.retryable:  # perhaps it was posted, and only the answer was lost
                 self._doubt(notice.key)
+            raise
+        except asyncio.CancelledError:  # whoever called us has run out of patience
+            self._doubt(notice.key)
             raise
         return self._receipt(notice, answer, message)
 

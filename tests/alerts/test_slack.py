@@ -191,6 +191,16 @@ async def test_a_page_whose_answer_came_too_late_is_not_posted_twice(slack) -> N
     assert "evidence" in receipt.data
 
 
+async def test_a_page_whose_sender_lost_patience_is_not_posted_twice(slack, channel) -> None:
+    page = recent(OPENED)
+    slack.fail_next("chat.postMessage", delay=0.5, done=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await channel.send(page, None)
+    await channel.send(page, None)
+    assert len(slack.messages()) == 1
+
+
 @pytest.mark.parametrize("name", ["#oncall", "oncall", "C0000000001"])
 async def test_a_page_that_the_agent_sent_before_it_died_is_not_posted_twice(slack, name: str) -> None:
     page = recent(OPENED)
