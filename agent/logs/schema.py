@@ -6,6 +6,7 @@ It is a SQLite file of its own, so that bulk writes of lines never hold up a com
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -112,27 +113,32 @@ def _name(connection: sqlite3.Connection, names: dict[str, int], lines: Iterable
             (names[name],) = connection.execute("SELECT id FROM names WHERE name = ?", row).fetchone()
 
 
-def _rows(lines: Iterable[LogLine], names: Mapping[str, int]) -> str:
-    rows = [
-        (
-            round(line.at.timestamp() * 1e6),
-            names[line.service],
-            names[line.source],
-            RANK.get(line.level, 0),
-            line.text,
-            line.trace_id or None,
-            orjson.dumps(dict(line.fields)).decode() if line.fields else None,
-        )
-        for line in lines
-    ]
+def _rows(lines: Sequence[LogLine], names: Mapping[str, int]) -> str:
     try:
-        return orjson.dumps(rows).decode()
+        return orjson.dumps([_row(line, names) for line in lines]).decode()
     except orjson.JSONEncodeError:  # a lone surrogate, from a caller that did not parse
-        return orjson.dumps([[_encodable(cell) for cell in row] for row in rows]).decode()
+        return orjson.dumps([_row(_clean(line), names, line) for line in lines]).decode()
 
 
-def _encodable(cell: object) -> object:
-    return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
+def _row(line: LogLine, names: Mapping[str, int], named: LogLine | None = None) -> tuple[object, ...]:
+    return (
+        round(line.at.timestamp() * 1e6),
+        names[(named or line).service],
+        names[(named or line).source],
+        RANK.get(line.level, 0),
+        line.text,
+        line.trace_id or None,
+        orjson.dumps(dict(line.fields)).decode() if line.fields else None,
+    )
+
+
+def _clean(line: LogLine) -> LogLine:
+    fields = {_encodable(str(key)): _encodable(str(value)) for key, value in line.fields.items()}
+    return replace(line, text=_encodable(line.text), trace_id=_encodable(line.trace_id), fields=fields)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def line_of(row: tuple[int, str, str, int, str, str | None, str | None], levels: Sequence[str]) -> LogLine:

@@ -223,6 +223,7 @@ class LogStore:
             self._writing = []
             self._queued -= lines
             self.dropped += lines
+            self._wake.notify_all()
         log.error("log_lines_refused", lines=lines, error=repr(error))
 
     def _remember(self, positions: Positions) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from agent.logs.files import FileFollower
 from agent.logs.parsing import RAW_LIMIT
 from agent.logs.tail import CHUNK
 from agent.ports import LogSpec
+from tests.logs.conftest import Said
 
 
 class Watch:
@@ -320,19 +320,18 @@ def test_a_noisy_file_does_not_keep_others_waiting(log: Path, watch: Callable[..
     assert sum(len(line) for chunk in chunks for line in chunk.lines) < 2 * CHUNK
 
 
-def test_a_file_that_cannot_be_opened_is_said_once_and_read_when_it_can(log: Path, watch: Callable[..., Watch]) -> None:
+def test_a_file_that_cannot_be_opened_is_said_once(log: Path, watch: Callable[..., Watch], said: Said) -> None:
     """Root may open everything, so it is the limit of open files that stands in the way."""
     seen = watch()
     seen.look()
     add(log, "one\n")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with capture_logs() as said:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
-        try:
-            assert seen.look() == []
-            assert seen.look() == []
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+    try:
+        assert seen.look() == []
+        assert seen.look() == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert [(entry["event"], entry["path"]) for entry in said] == [("log_file_unreadable", str(log))]
     assert seen.look() == ["one"]
 
@@ -359,16 +358,15 @@ def test_pipes_folders_and_dead_links_are_passed_over(log: Path, watch: Callable
 
 
 def test_the_agents_own_files_are_left_out_and_that_is_said_once(
-    log: Path, watch: Callable[..., Watch], capfd: pytest.CaptureFixture[str]
+    log: Path, watch: Callable[..., Watch], said: Said
 ) -> None:
     own, database = log.with_name("codeblue.log"), log.with_name("logs.db")
     for path in (own, database, log.with_name("logs.db-wal")):
         path.write_text("mine\n")
-    with capture_logs() as said:
-        seen = watch(log.parent / "*", exclude=[own, database])
-        assert seen.look() == []
-        add(own, "mine again\n")
-        assert seen.look() == []
+    seen = watch(log.parent / "*", exclude=[own, database])
+    assert seen.look() == []
+    add(own, "mine again\n")
+    assert seen.look() == []
     assert sorted(entry["path"] for entry in said) == sorted(
         str(path) for path in (own, database, log.with_name("logs.db-wal"))
     )
