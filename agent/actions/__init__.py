@@ -1,0 +1,18 @@
+"""The ways of restarting a service."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from agent.actions.command import COMMAND
+from agent.actions.process import PROCESS
+from agent.actions.systemd import SYSTEMD
+from agent.ports import ActionType
+
+ACTIONS: Mapping[str, ActionType[Any]] = MappingProxyType(
+    {
+        "command": COMMAND,
+        "process": PROCESS,
+        "systemd": SYSTEMD,
+    }
+)

@@ -1,0 +1,122 @@
+"""The systemd action: restarts a unit, unless systemd or an operator has better reasons.
+
+It never fights an operator: a masked unit is not touched, nor one that was stopped in good order, nor one that is
+still starting.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from annotated_types import Gt
+from pydantic import Field
+
+from agent.argv import ArgvResult, run_argv
+from agent.core.durations import format_duration
+from agent.core.model import Outcome, Restart
+from agent.durations import Duration
+from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options
+from agent.systemctl import SYSTEMCTL, Scope, bus_environment, complaint, show_unit, systemctl
+from agent.units import NoUnit, Unit, UnitName
+
+JOURNALCTL = "/usr/bin/journalctl"
+LOOK = 2.0  # seconds that the evidence may take
+LINES = 20
+
+
+class SystemdOptions(Options):
+    """A unit and how it is restarted."""
+
+    unit: UnitName = Field(description="The unit's name; .service is added where there is no type")
+    scope: Scope = Field(default="system", description="The system's manager, or that of the agent's own user")
+    timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
+        default=timedelta(seconds=30), description="How long systemctl may take; the unit's own job goes on after it"
+    )
+    when_stopped: Literal["leave", "start"] = Field(
+        default="leave",
+        description="What to do with a unit that ended in good order or is disabled, as after `systemctl stop`: "
+        "leave it to people, or start it all the same",
+    )
+    systemctl: str = Field(default=SYSTEMCTL, description="Where systemctl is")
+    journalctl: str = Field(default=JOURNALCTL, description="Where journalctl is")
+
+
+class SystemdRestart:
+    """`systemctl restart`, with the unit's state and its last journal lines taken before."""
+
+    def __init__(self, options: SystemdOptions, children: ChildProcesses) -> None:  # noqa: ARG002 - ActionType.build
+        self._options = options
+
+    async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
+        """Look, then restart, each within its time: about `LOOK` + `timeout` + `LOOK` seconds at most."""
+        before, journal = await asyncio.gather(self._look(), self._journal())
+        evidence = {"unit": before.describe() if isinstance(before, Unit) else str(before)}
+        if journal:
+            evidence["journal"] = journal
+        if isinstance(before, Unit) and (why := refusal(before, self._options.when_stopped)):
+            return ActionOutcome(outcome=Outcome.FAILED, detail=f"not restarted: {why}", evidence=evidence)
+        outcome, detail = await self._restart()
+        return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
+
+    async def _restart(self) -> tuple[Outcome, str]:
+        options = self._options
+        arguments = ("restart", "--no-ask-password", "--", options.unit)
+        timeout = options.timeout.total_seconds()
+        result = await systemctl(options.systemctl, options.scope, *arguments, timeout=timeout)
+        if result.error:
+            return Outcome.FAILED, result.message
+        after = await self._look()
+        state = after.describe() if isinstance(after, Unit) else str(after)
+        if result.timed_out:
+            waited = format_duration(options.timeout)
+            return Outcome.TIMEOUT, f"systemctl did not end within {waited}, its job may go on; {state}"
+        if result.exit_code == 0:
+            return Outcome.DONE, state
+        return Outcome.FAILED, failure(result, after, state)
+
+    async def _look(self) -> Unit | NoUnit:
+        options = self._options
+        try:
+            return await show_unit(options.unit, scope=options.scope, program=options.systemctl, timeout=LOOK)
+        except NoUnit as trouble:
+            return trouble
+
+    async def _journal(self) -> str:
+        """The unit's last journal lines; empty where there is no journal to read."""
+        options = self._options
+        unit = "--user-unit" if options.scope == "user" else "--unit"
+        argv = [options.journalctl, f"{unit}={options.unit}", f"--lines={LINES}", "--no-pager", "--quiet"]
+        result = await run_argv(
+            [*argv, "--output=short-iso"], timeout=LOOK, grace=0.1, env=bus_environment(options.scope)
+        )
+        return result.stdout.decode("utf-8", "replace").strip()
+
+
+def refusal(unit: Unit, when_stopped: str) -> str:
+    """Why a unit in this state is not restarted; empty when it may be."""
+    if unit.masked:
+        return f"{unit.name} is masked: an operator wants it off"
+    if unit.active == "activating" and unit.sub != "auto-restart":
+        return f"{unit.describe()}: it is still starting"
+    if unit.stopped and when_stopped == "leave":
+        return f"{unit.describe()}: stopped in good order or disabled, so left alone (when_stopped: start changes that)"
+    return ""
+
+
+def failure(result: ArgvResult, after: Unit | NoUnit, state: str) -> str:
+    """What is known about a restart that systemd refused or that broke."""
+    said = complaint(result)
+    if isinstance(after, Unit) and after.result == "start-limit-hit":
+        return (
+            f"systemd's own start limit is hit, it starts {after.name} no more until `systemctl reset-failed`; {said}"
+        )
+    return said if state == said else f"{said}; {state}"
+
+
+SYSTEMD = ActionType(
+    name="systemd",
+    options=SystemdOptions,
+    build=SystemdRestart,
+    short="unit",
+    about="Restarts a systemd unit, unless it is masked, starting, or stopped in good order.",
+)

@@ -1,0 +1,155 @@
+"""Restarting a systemd unit: what is asked of systemctl, and what is never asked."""
+
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from agent.actions import ACTIONS
+from agent.core.model import Outcome
+from agent.ports import ActionOutcome
+from tests.actions.orders import ORDER, NoChildren
+from tests.processes import executable
+from tests.systemd_texts import shown, stand_in
+
+SYSTEMD = ACTIONS["systemd"]
+
+
+class Host:
+    """A host with a stand-in for systemctl and journalctl."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = "echo 2026-01-02T03:04:05+0000 web photos[7]: no space left on device"
+
+    async def restart(self, state: str, *, restart: str = "exit 0", **options: Any) -> ActionOutcome:
+        program = stand_in(self.folder, show=shown(state), restart=restart)
+        journal = executable(self.folder / "journalctl", f"#!/bin/sh\necho $@ > {self.folder}/asked\n{self.journal}\n")
+        made = SYSTEMD.options.model_validate(
+            {"unit": "photos", "systemctl": str(program), "journalctl": str(journal), **options}
+        )
+        return await SYSTEMD.build(made, NoChildren()).perform(ORDER)
+
+    def restarts(self) -> list[str]:
+        return [line for line in (self.folder / "calls").read_text().splitlines() if " restart " in line]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+async def test_a_failed_unit_is_restarted_with_its_state_and_journal_as_evidence(host: Host) -> None:
+    becomes_active = f"cat > {host.folder}/show <<'E'\n{shown('running')}E\n"
+    outcome = await host.restart("failed", restart=becomes_active)
+    assert (outcome.outcome, outcome.detail) == (Outcome.DONE, "photos.service is active (running)")
+    assert outcome.evidence == {
+        "unit": "photos.service is failed: exit-code, exit code 3",
+        "journal": "2026-01-02T03:04:05+0000 web photos[7]: no space left on device",
+    }
+    assert host.restarts() == ["--system restart --no-ask-password -- photos.service"]
+    asked = (host.folder / "asked").read_text()
+    assert asked == "--unit=photos.service --lines=20 --no-pager --quiet --output=short-iso\n"
+
+
+async def test_a_users_unit_is_restarted_by_the_users_manager(host: Host) -> None:
+    await host.restart("failed", scope="user")
+    assert host.restarts() == ["--user restart --no-ask-password -- photos.service"]
+    assert (host.folder / "asked").read_text().startswith("--user-unit=photos.service ")
+
+
+@pytest.mark.parametrize(
+    "state", ["failed", "killed", "oom", "running", "crash_loop", "never_started", "reloading", "condition"]
+)
+async def test_a_unit_that_broke_or_hangs_is_restarted(host: Host, state: str) -> None:
+    assert (await host.restart(state)).outcome is Outcome.DONE
+    assert len(host.restarts()) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        pytest.param("masked", "is masked: an operator wants it off", id="masked"),
+        pytest.param("masked_running", "is masked: an operator wants it off", id="masked while it runs"),
+        pytest.param("starting", "it is still starting", id="still starting"),
+        pytest.param("stopped", "stopped in good order or disabled, so left alone", id="stopped by an operator"),
+        pytest.param("disabled", "stopped in good order or disabled, so left alone", id="disabled"),
+    ],
+)
+async def test_an_operators_stop_and_a_start_under_way_are_never_fought(host: Host, state: str, why: str) -> None:
+    outcome = await host.restart(state)
+    assert outcome.outcome is Outcome.FAILED
+    assert outcome.detail.startswith("not restarted: photos.service is ")
+    assert why in outcome.detail
+    assert outcome.evidence["unit"]
+    assert host.restarts() == []
+
+
+async def test_a_stopped_unit_is_started_where_config_asks_for_it_but_never_a_masked_one(host: Host) -> None:
+    assert (await host.restart("stopped", when_stopped="start")).outcome is Outcome.DONE
+    assert (await host.restart("masked", when_stopped="start")).outcome is Outcome.FAILED
+    assert len(host.restarts()) == 1
+
+
+async def test_a_refused_restart_says_why_in_systemds_words(host: Host) -> None:
+    said = "Failed to restart photos.service: Access denied"
+    outcome = await host.restart("failed", restart=f"echo '{said}' >&2; exit 4")
+    assert outcome.outcome is Outcome.FAILED
+    assert outcome.detail == f"{said}; photos.service is failed: exit-code, exit code 3"
+
+
+async def test_systemds_own_start_limit_is_recognised(host: Host) -> None:
+    said = "Job for photos.service failed. See journalctl -xeu photos.service for details."
+    outcome = await host.restart("start_limit", restart=f"echo '{said}' >&2; exit 1")
+    assert outcome.outcome is Outcome.FAILED
+    assert outcome.detail.startswith("systemd's own start limit is hit")
+    assert "reset-failed" in outcome.detail
+
+
+async def test_a_restart_that_hangs_is_given_up_after_its_timeout(host: Host) -> None:
+    began = monotonic()
+    outcome = await host.restart("failed", restart="exec sleep 60", timeout="300ms")
+    assert outcome.outcome is Outcome.TIMEOUT
+    assert outcome.detail.startswith("systemctl did not end within 300ms, its job may go on; photos.service is failed")
+    assert monotonic() - began < 3
+
+
+async def test_a_journal_that_hangs_does_not_hold_up_the_restart(host: Host) -> None:
+    host.journal = "echo first; exec sleep 60"
+    began = monotonic()
+    outcome = await host.restart("failed")
+    assert outcome.outcome is Outcome.DONE
+    assert outcome.evidence["journal"] == "first"
+    assert monotonic() - began < 3.5
+
+
+async def test_without_a_journal_the_restart_goes_on_without_that_evidence(host: Host) -> None:
+    outcome = await host.restart("failed", journalctl="/nowhere/journalctl")
+    assert outcome.outcome is Outcome.DONE
+    assert set(outcome.evidence) == {"unit"}
+
+
+async def test_a_missing_systemctl_is_a_failed_restart(host: Host) -> None:
+    outcome = await host.restart("failed", systemctl="/nowhere/systemctl")
+    assert (outcome.outcome, outcome.detail) == (Outcome.FAILED, "there is no program /nowhere/systemctl")
+
+
+@pytest.mark.skipif(not Path("/usr/bin/systemctl").exists(), reason="needs systemctl")
+@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs here")
+async def test_the_real_systemctl_of_a_host_that_runs_no_systemd() -> None:
+    made = SYSTEMD.options.model_validate({"unit": "surely-no-such-unit"})
+    outcome = await SYSTEMD.build(made, NoChildren()).perform(ORDER)
+    assert outcome.outcome is Outcome.FAILED
+    assert "not been booted with systemd" in outcome.detail
+    assert "journal" not in outcome.evidence
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"unit": "a b"}, {"unit": "a@.service"}, {"unit": "a", "scope": "all"}, {"unit": "a", "timeout": "0s"}],
+)
+def test_options_that_cannot_be_meant_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        SYSTEMD.options.model_validate(options)
