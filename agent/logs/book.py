@@ -30,6 +30,7 @@ _POLL = 0.1
 _SLICE = 200  # lines that are parsed before others get their turn
 _MOST_PATTERNS = 1_000
 _STORE_TIMEOUT = 2.0
+_FIRST_LOOK = 1.0  # seconds that a start waits for the store to know the first positions
 
 T = TypeVar("T")
 OnCount = Callable[[str, str, str, int], None]
@@ -85,6 +86,8 @@ class Logs:
                 self._thread, partial(FileFollower, tuple(specs), self._saved, exclude=self._exclude)
             )
         if self._files is not None and "files" not in self._tasks:
+            await self._take_all(self._files)
+            await self._in(self._thread, self.store.flush, _FIRST_LOOK)  # where reading began outlives a kill -9
             self._tasks["files"] = asyncio.create_task(self._guarded(self._follow_files), name="log-files")
 
     async def stop(self) -> None:
@@ -131,9 +134,12 @@ class Logs:
         while True:
             files = self._files
             assert files is not None
-            for chunk in await self._in(self._thread, files.poll):
-                await self._take_chunk(chunk)
+            await self._take_all(files)
             await asyncio.sleep(0 if files.more else _POLL)
+
+    async def _take_all(self, files: FileFollower) -> None:
+        for chunk in await self._in(self._thread, files.poll):
+            await self._take_chunk(chunk)
 
     async def _take_chunk(self, chunk: Chunk) -> None:
         """Parse in slices, resting between them as long as they took: logs get half of the loop at most. The lines and
