@@ -14,7 +14,7 @@ from agent.argv import AbsoluteArgv, ArgvResult, run_argv
 from agent.core.model import CheckResult
 from agent.ports import CheckContext, CheckType, Options
 from agent.subprocesses import describe_exit
-from checks._plugin_output import PluginOutput, parse_output, values_of
+from checks.command_output import PluginOutput, parse_output, values_of
 
 LIMIT = 262_144  # bytes of output that are read for figures
 LONGEST_SUMMARY = 500

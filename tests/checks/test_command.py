@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from agent.core.model import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
-from checks._plugin_output import Datum, parse_data, parse_output, values_of
 from checks.command import COMMAND, CommandOptions
+from checks.command_output import Datum, parse_data, parse_output, values_of
 from tests.processes import eventually, marked, nothing_left, script
 
 PLUGINS = Path("/usr/lib/nagios/plugins")
