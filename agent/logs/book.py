@@ -192,6 +192,11 @@ class Logs:
         found = self._pattern(service, pattern)
         return None if found is None else found.last
 
+    def pattern_trouble(self, service: str, pattern: str) -> str:
+        """Why a pattern counts nothing, "" while it does: it is no regular expression, or far too slow a one."""
+        found = self._pattern(service, pattern)
+        return "not a regular expression, or one too many" if found is None else found.trouble
+
     def _pattern(self, service: str, expression: str) -> Pattern | None:
         known = self._patterns.setdefault(service, {})
         if expression not in known:

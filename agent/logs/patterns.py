@@ -16,15 +16,19 @@ _SHORTEST = 600
 _TEXT = 4_096  # characters of a line that are matched
 _LEAST_TEXT = 128
 _SLOW = 0.05  # seconds that one match may take before less of each line is looked at
+_HOPELESS = 0.75  # seconds that one match may take at all: meanwhile the whole agent stands still
+_REMEDY = "avoid repeats within repeats, as in (a+)+"
 
 
 class Pattern:
     """One expression over one service's lines. A ring of seconds as long as the longest window that was asked for:
     its memory is 8 bytes a second, and does not grow with the lines."""
 
-    def __init__(self, expression: str, now: float) -> None:
-        """Raises re.error."""
+    def __init__(self, expression: str, now: float, *, patience: float = _HOPELESS) -> None:
+        """Raises re.error. `patience` are the seconds after which it is given up."""
+        self._patience = patience
         self.last: LogLine | None = None
+        self.trouble = ""  # why it counts nothing any more
         self._find = re.compile(expression).search
         self._expression = expression
         self._text = _TEXT
@@ -34,10 +38,15 @@ class Pattern:
     def offer(self, line: LogLine, now: float) -> None:
         """Count the line if it matches. It counts in the second in which it was written, not in the one in which it
         was read."""
+        if self.trouble:
+            return
         began = perf_counter()
         found = self._find(line.text, 0, self._text) is not None
         took = perf_counter() - began
-        if took > _SLOW and self._text > _LEAST_TEXT:
+        if took > self._patience:
+            self.trouble = f"given up: one line of {len(line.text)} characters took {took:.1f} s"
+            log.error("log_pattern_given_up", pattern=self._expression, seconds=round(took, 3), remedy=_REMEDY)
+        elif took > _SLOW and self._text > _LEAST_TEXT:
             self._text = max(self._text // 4, _LEAST_TEXT)
             log.warning("log_pattern_slow", pattern=self._expression, seconds=round(took, 3), looks_at=self._text)
         if not found:
