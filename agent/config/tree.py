@@ -13,6 +13,7 @@ from agent.config.yaml_text import read_yaml
 LARGEST = 64 * 1024 * 1024  # bytes of one file
 
 SECTIONS = ("agent", "defaults", "services", "processes", "channels", "logs", "include")
+FREE = "x-"  # a place for anchors: x-common: &common {...}
 SHARED = ("services", "processes", "channels", "logs")  # what included files may hold
 
 
@@ -102,7 +103,7 @@ def _sections(document: Document, known: tuple[str, ...], report: Report) -> dic
             report.add(place, f"expected a mapping of {', '.join(known)}; got {got}")
         return {}
     for key in value:
-        if key in known:
+        if key in known or key.startswith(FREE):
             continue
         if key in SECTIONS:
             report.add(place.at(key), f"belongs in the main file; an included one holds {', '.join(known)}")

@@ -122,12 +122,16 @@ def _trace_link(value: str) -> str:
     return value
 
 
-_NAME_SCHEMA = {"type": "string", "pattern": f"^{_NAME}$"}
-_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+NAME_SCHEMA = {"type": "string", "pattern": f"^{_NAME}$"}
+ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
-Name = Annotated[str, BeforeValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names), WithJsonSchema(_ONE_OR_MORE)]
-Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
+Name = Annotated[str, BeforeValidator(check_name), WithJsonSchema(NAME_SCHEMA)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), WithJsonSchema(ONE_OR_MORE)]
+Texts = Annotated[
+    dict[str, str],
+    BeforeValidator(_texts),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
 Argv = Annotated[
     tuple[str, ...],
     BeforeValidator(_argv),
@@ -138,7 +142,7 @@ RateText = Annotated[
     Rate,
     BeforeValidator(_rate),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["3 per 1h"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*\d+\s*(per|in|/)\s*\S+\s*$", "examples": ["3 per 1h"]}),
 ]
 CronText = Annotated[str, AfterValidator(_cron)]
 Zone = Annotated[str, AfterValidator(_zone)]
