@@ -14,7 +14,6 @@ from agent.stores.schema import bring_up_to_date, identity_if_current
 
 log = structlog.get_logger()
 
-BUSY_SECONDS = 1.0
 HEADER = b"SQLite format 3\0"
 SIDE_FILES = ("", "-wal", "-shm")
 TROUBLES = {
@@ -44,11 +43,12 @@ class Database:
     begun; `set_aside` then says so until somebody reads it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy: float = 1.0) -> None:
         self.url: URL = make_url(url)
+        self.busy = busy  # seconds to wait for a lock that somebody else holds
         self.path = _path_of(self.url)
         self.set_aside = ""
-        self.another = False  # since `another` was last cleared, a different database than before was opened
+        self.another = False  # what is open now may not hold what was written before; for the caller to clear
         self._id: tuple[object, ...] | None = None
         self._conn: Connection | None = None
         self._engine: Engine | None = None
@@ -73,9 +73,14 @@ class Database:
         if self._fd is None or self.path is None:
             return
         lost = self._what_happened(self.path, self._fd)
-        if lost:
+        if not lost:
+            return
+        if self._same_file(self.path, self._fd):
+            self._suspect = self.another = True  # closing writes the -wal file back: it may be whole, or an older one
+            self._drop()
+        else:
             self._abandon()
-            raise StoreUnavailable(f"database {self.name} {lost}")
+        raise StoreUnavailable(f"database {self.name} {lost}")
 
     def trouble(self, error: Exception) -> StoreUnavailable | None:
         """What an error says about the database, None when it is about the statement. Lets go of a connection that
@@ -110,15 +115,21 @@ class Database:
             return StoreUnavailable(f"database {self.name} has lost its tables ({cause})")
         return None
 
+    @staticmethod
+    def _same_file(path: Path, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(path))
+        except OSError:
+            return False
+
     def _what_happened(self, path: Path, fd: int) -> str:
-        ours = os.fstat(fd)
         try:
             there = os.stat(path)
         except FileNotFoundError:
             return "was deleted or moved"
         except OSError as error:
             return f"cannot be reached: {error.strerror}"
-        if (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
+        if not os.path.samestat(os.fstat(fd), there):
             return "was replaced by another file"
         if os.pread(fd, len(HEADER), 0) != HEADER:
             return "was overwritten"
@@ -146,6 +157,8 @@ class Database:
         engine = self._make_engine()
         if self.path:
             self._fd = _open_file(self.path)
+            # a -wal file that was left behind may still complete what is no database by itself
+            self._suspect = self._suspect or os.pread(self._fd, len(HEADER), 0) not in (HEADER, b"")
         conn = engine.connect()
         self._engine, self._conn = engine, conn
         if self._suspect and self.path:
@@ -171,18 +184,22 @@ class Database:
 
     @staticmethod
     def _examine(conn: Connection) -> None:
-        found = str(conn.exec_driver_sql("PRAGMA quick_check(1)").scalar())
-        conn.rollback()
+        """Raises the error of a damaged database when it is one."""
+        raw = conn.connection.dbapi_connection
+        if not isinstance(raw, sqlite3.Connection):
+            return
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        found = str(raw.execute("PRAGMA quick_check(1)").fetchone()[0])
         if found != "ok":
             damage = sqlite3.DatabaseError(f"quick_check: {found}")
             damage.sqlite_errorname = "SQLITE_CORRUPT"
-            raise DBAPIError("PRAGMA quick_check", None, damage)
+            raise damage
 
     def _make_engine(self) -> Engine:
         if self.url.get_backend_name() != "sqlite":
             return create_engine(self.url, poolclass=NullPool, connect_args={"connect_timeout": 2})
         # the connection is made by one thread and may be closed by another when the first is gone
-        options = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        options = {"timeout": self.busy, "check_same_thread": False}
         engine = create_engine(self.url, poolclass=NullPool, connect_args=options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

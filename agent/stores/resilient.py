@@ -16,8 +16,10 @@ An agent that begins while its database is locked begins as if it were new; the 
 beats come back from `heal` as `Late`, merged (see merge.py) with what memory has made of the world since.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from typing import Protocol, TypeVar
 
 import structlog
@@ -32,6 +34,8 @@ from agent.stores.restore import Snapshot, Writeback
 
 T = TypeVar("T")
 log = structlog.get_logger()
+
+OPEN_LAPS = 3
 
 
 class Primary(Store, Protocol):
@@ -72,6 +76,7 @@ class ResilientStore:
         self._away = False
         self._another = False  # the database that is there now has not been told what the mirror holds
         self._healing = False
+        self._gate: asyncio.Event | None = None
 
     @property
     def trouble(self) -> str:
@@ -89,36 +94,51 @@ class ResilientStore:
             self._say(self._primary.set_aside())
             return None
         self._healing = True
+        late = None
         try:
-            return await self._heal()
+            self._another = await self._primary.reopen() or self._another
+            if not self._mirror.loaded:
+                late = self._mirror.merge(await self._primary.snapshot())
+                self._note_begun()
+            await self._catch_up()
         except StoreUnavailable as error:
             self._say(str(error))
-            return None
+        else:
+            if self._journal:
+                self._journal.clear()
+            log.info("store_healed", services=len(self._mirror.states))
+            self._say(self._primary.set_aside())
         finally:
             self._healing = False
-
-    async def _heal(self) -> Late | None:
-        self._another = await self._primary.reopen() or self._another
-        late = None
-        if not self._mirror.loaded:
-            late = self._mirror.merge(await self._primary.snapshot())
-            self._note_begun()
-        while True:
-            changes = self._mirror.take_changes()
-            try:
-                await self._primary.write_back(self._mirror.writeback(changes, everything=self._another))
-            except BaseException:
-                self._mirror.give_back(changes)
-                raise
-            self._another = False
-            if not self._mirror.changes:  # nothing was decided while this was written: from here on in step again
-                break
-        self._away = self._mirror.recording = False
-        if self._journal:
-            self._journal.clear()
-        log.info("store_healed", services=len(self._mirror.states))
-        self._say(self._primary.set_aside())
         return late
+
+    async def _catch_up(self) -> None:
+        """Write what memory knows until nothing was decided while it was written. Whoever goes on writing too fast for
+        that has to wait, in the end, for one transaction."""
+        try:
+            for lap in count(1):
+                if lap == OPEN_LAPS:
+                    self._gate = asyncio.Event()
+                changes = self._mirror.take_changes()
+                try:
+                    await self._primary.write_back(self._mirror.writeback(changes, everything=self._another))
+                except BaseException:
+                    self._mirror.give_back(changes)
+                    raise
+                self._another = False
+                if not self._mirror.changes:
+                    self._away = self._mirror.recording = False
+                    return
+        finally:
+            gate, self._gate = self._gate, None
+            if gate is not None:
+                gate.set()
+
+    async def _enter(self) -> bool:
+        """Whether to write to the database; waits while the last of the catching up is done."""
+        if self._gate is not None:
+            await self._gate.wait()
+        return not self._away
 
     def _leave(self, error: StoreUnavailable) -> None:
         """Go on from memory."""
@@ -147,7 +167,7 @@ class ResilientStore:
 
     async def _tell(self, work: Callable[[], Awaitable[T]], repeat: Callable[[], T]) -> T:
         """Write to the database, and repeat it in memory; memory alone while the database is away."""
-        if not self._away:
+        if await self._enter():
             try:
                 result = await work()
             except StoreUnavailable as error:
@@ -182,7 +202,7 @@ class ResilientStore:
                 self._journal.clear()
 
     async def commit(self, service: str, seen_version: int, decision: Decision) -> int:
-        if not self._away:
+        if await self._enter():
             try:
                 version = await self._primary.commit(service, seen_version, decision)
             except StoreUnavailable as error:
@@ -202,7 +222,7 @@ class ResilientStore:
         return found
 
     async def claim(self, keys: Sequence[str], at: datetime) -> frozenset[str]:
-        if not self._away:
+        if await self._enter():
             try:
                 ours = await self._primary.claim(keys, at)
             except StoreUnavailable as error:
@@ -285,7 +305,8 @@ class ResilientStore:
         return await self._ask(lambda: self._primary.get_note(name), lambda: self._mirror.notes.get(name))
 
     async def set_note(self, name: str, text: str) -> None:
-        await self._tell(lambda: self._primary.set_note(name, text), lambda: self._mirror.set_note(name, text))
+        kept = clean(text)
+        await self._tell(lambda: self._primary.set_note(name, kept), lambda: self._mirror.set_note(name, kept))
 
     async def purge(self, before: datetime) -> int:
         return await self._ask(lambda: self._primary.purge(before), lambda: 0)

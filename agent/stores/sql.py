@@ -20,18 +20,25 @@ class SqlStore:
     """`Store` over SQLAlchemy Core. Nothing is opened before the first call.
 
     The event loop never waits for the disk: one thread does all of it, and commits everything that waits in one
-    transaction. A database that does not answer for `patience` seconds is StoreUnavailable; then, and only then, it is
-    not known whether a write that had begun was done. With `reopens=False` the store refuses everything after the first
-    trouble until `reopen`: for a caller that has something to write back first.
+    transaction. A lock that another program holds is waited for `busy` seconds. A database that does not answer for
+    `patience` seconds is StoreUnavailable; then, and only then, it is not known whether a write that had begun was
+    done. With `reopens=False` the store refuses everything after the first trouble until `reopen`: for a caller that
+    has something to write back first.
 
     `url` is SQLAlchemy's: "sqlite:///codeblue.db", "sqlite:////var/lib/codeblue/codeblue.db",
     "postgresql+psycopg://user@host/name". Raises ArgumentError for one that is none.
     """
 
     def __init__(
-        self, url: str, *, patience: float = 2.0, reopens: bool = True, now: Callable[[], datetime] = _now
+        self,
+        url: str,
+        *,
+        patience: float = 2.0,
+        busy: float = 1.0,
+        reopens: bool = True,
+        now: Callable[[], datetime] = _now,
     ) -> None:
-        self._database = Database(url)
+        self._database = Database(url, busy=busy)
         self._writer = Writer(self._database, patience=patience, reopens=reopens)
         self._now = now
 
@@ -124,7 +131,7 @@ class SqlStore:
         return await self._writer.submit(restore.snapshot, writes=False)
 
     async def reopen(self) -> bool:
-        """Look at the database again. True: it is not the one that was open before."""
+        """Look at the database again. True: it may not hold what was written to it before."""
         return await self._writer.reopen()
 
     async def write_back(self, what: restore.Writeback) -> None:

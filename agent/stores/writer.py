@@ -72,7 +72,7 @@ class Writer:
         return future
 
     def reopen(self) -> "asyncio.Future[bool]":
-        """Look at the database again and open it where needed. True: it is not the one that was open before."""
+        """Look at the database again and open it where needed. True: it may not hold what was written before."""
         future: asyncio.Future[bool] = self._expect()
         self._jobs.put(Reopening(future))
         return future

@@ -1,0 +1,322 @@
+# ruff: noqa: ASYNC240 - the tests do to the file what people do, and block nobody
+"""The store that never says no: what goes on while the database is away, and what is there when it is back."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from agent.core.model import Incident, Outcome
+from agent.ports import ActionOutcome, Beat, BeatState, Outgoing, Receipt, Run, Verdict, VersionConflict
+from agent.stores import ResilientStore, SqlStore
+from tests.stores import faults
+from tests.stores.makers import T0, Troubles, at, decided, down, event, healthy, notice, resilient, restart, told
+
+Fault = Callable[[Path], faults.Undo]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "codeblue.db"
+
+
+@pytest.fixture
+def troubles() -> Troubles:
+    return Troubles()
+
+
+async def on_disk(path: Path, *keys: str) -> dict[str, Outgoing]:
+    """What another process reads from the file."""
+    other = SqlStore(f"sqlite:///{path}")
+    found = dict(await other.outgoing(keys))
+    await other.close()
+    return found
+
+
+@pytest.mark.parametrize("fault", [*faults.LOSSES, faults.locked], ids=lambda fault: fault.__name__)
+async def test_everything_goes_on_without_the_file_and_is_in_it_afterwards(
+    path: Path, troubles: Troubles, fault: Fault
+) -> None:
+    store = resilient(path, troubles)
+    await store.load()
+    await store.commit("db", 0, decided(healthy("db")))
+    await store.commit("photos", 0, decided(down(), restart("r1"), notice("n1")))
+    await store.commit("photos", 1, decided(down(), notice("n2"), notice("n3")))
+    await store.claim(["n2"], at(1))
+    await store.settle("n2", at(2), receipt=Receipt(data={"ts": "2"}))
+    undo = fault(path)
+
+    assert (
+        await store.commit("photos", 2, replace(decided(down(), notice("n4"), cancelled=("n3",)), events=(event("e"),)))
+        == 3
+    )
+    assert await store.claim(["r1", "n1", "n2", "n3"], at(3)) == {"r1", "n1"}
+    assert await store.claim(["r1"], at(3)) == frozenset()
+    await store.settle("r1", at(4), outcome=ActionOutcome(outcome=Outcome.DONE))
+    await store.postpone("n1", at(9), "server: 500")
+    await store.commit("new", 0, decided(healthy("new")))
+    with pytest.raises(VersionConflict):
+        await store.commit("photos", 2, decided())
+    await store.set_note("alive", "yes")
+    assert await store.opening("i1", "oncall") == Receipt(data={"ts": "2"})
+    assert [row.text for row in await store.history("photos", since=T0)] == ["e"]
+    assert troubles[-1] != ""
+
+    undo()
+    await store.heal()
+    assert store.trouble == "" or "was moved to" in store.trouble
+    await store.heal()
+    assert troubles[-1] == ""
+    assert await store.commit("photos", 3, decided(down())) == 4
+    assert await store.commit("db", 1, decided(healthy("db", 5))) == 2
+    await store.close()
+
+    again = SqlStore(f"sqlite:///{path}")
+    assert {name: stored.version for name, stored in (await again.load()).items()} == {"photos": 4, "db": 2, "new": 1}
+    found = {
+        key: (item.status, item.tries) for key, item in (await again.outgoing(["r1", "n1", "n2", "n3", "n4"])).items()
+    }
+    assert found == {
+        "r1": ("done", 1),
+        "n1": ("pending", 1),
+        "n2": ("done", 1),
+        "n3": ("cancelled", 0),
+        "n4": ("pending", 0),
+    }
+    assert [row.text for row in await again.history("photos", since=T0)] == ["e"]
+    assert await again.get_note("alive") == "yes"
+    await again.close()
+
+
+async def test_while_the_file_is_locked_pages_wait_for_nobody(path: Path, troubles: Troubles) -> None:
+    store = resilient(path, troubles)
+    await store.load()
+    unlock = faults.locked(path)
+    before = monotonic()
+    await store.commit("photos", 0, decided(down(), notice("n1")))
+    assert monotonic() - before < 3
+    before = monotonic()
+    for i in range(200):
+        await store.commit(f"s{i}", 0, decided(healthy(f"s{i}")))
+    assert monotonic() - before < 0.5
+    await store.heal()
+    assert "is locked by another program" in store.trouble
+    unlock()
+    await store.heal()
+    assert troubles == [troubles[0], ""]
+    assert set(await on_disk(path, "n1")) == {"n1"}
+    await store.close()
+
+
+async def test_many_that_fail_together_all_go_on_from_memory(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    path.unlink()
+    results = await asyncio.gather(
+        *(store.commit(f"s{i}", 0, decided(down(f"s{i}"), restart(f"r{i}", f"s{i}"))) for i in range(300))
+    )
+    assert results == [1] * 300
+    await store.heal()
+    assert len(await on_disk(path, *(f"r{i}" for i in range(300)))) == 300
+    await store.close()
+
+
+async def test_what_is_decided_while_it_heals_is_written_too(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    path.unlink()
+    await store.commit("photos", 0, decided(down()))
+    healing = asyncio.ensure_future(store.heal())
+    written = 0
+    while not healing.done():
+        await store.commit(f"s{written}", 0, decided(healthy(f"s{written}"), notice(f"n{written}", f"s{written}")))
+        written += 1
+        await asyncio.sleep(0.001)
+    await healing
+    assert written > 0
+    assert len(await on_disk(path, *(f"n{i}" for i in range(written)))) == written
+    await store.close()
+
+
+async def test_a_settled_command_of_an_older_file_is_not_carried_out_again(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), notice("n1"), restart("r1")))
+    await store.close()
+    backup = path.read_bytes()
+    store = resilient(path)
+    await store.load()
+    await store.claim(["n1", "r1"], at(1))
+    await store.settle("n1", at(2))
+    await store.settle("r1", at(2), outcome=ActionOutcome(outcome=Outcome.DONE))
+    await store.commit("photos", 1, decided(healthy()))
+    other = path.with_name("backup")
+    other.write_bytes(backup)
+    other.replace(path)
+    await store.commit("photos", 2, decided(healthy(seconds=9)))
+    await store.heal()
+    await store.close()
+    again = resilient(path)
+    assert (await again.load())["photos"].state == healthy(seconds=9)
+    assert list(await again.pending()) == []
+    await again.close()
+
+
+# ---------------------------------------------------------------------------------------------------- at the start
+
+
+async def test_a_file_that_is_no_database_is_moved_aside_and_that_is_said_once(path: Path, troubles: Troubles) -> None:
+    path.write_bytes(b"no database" * 1000)
+    store = resilient(path, troubles)
+    assert await store.load() == {}
+    assert "was moved to codeblue.db.corrupt-" in store.trouble
+    assert await store.commit("photos", 0, decided()) == 1
+    await store.heal()
+    assert len(troubles) == 2
+    assert troubles[1] == ""
+    assert len(list(path.parent.glob("codeblue.db.corrupt-*"))) == 1
+    await store.close()
+
+
+async def test_a_database_of_a_newer_codeblue_stays_untouched_while_the_agent_works(path: Path) -> None:
+    store = SqlStore(f"sqlite:///{path}")
+    await store._writer.submit(lambda conn: conn.exec_driver_sql("UPDATE meta SET value='99' WHERE name='schema'"))
+    await store.close()
+    before = path.read_bytes()
+    careful = resilient(path)
+    assert await careful.load() == {}
+    assert await careful.commit("photos", 0, decided(down(), notice("n1"))) == 1
+    await careful.heal()
+    assert "newer codeblue" in careful.trouble
+    assert await careful.claim(["n1"], at(1)) == {"n1"}
+    await careful.close()
+    assert path.read_bytes() == before
+
+
+async def begin_while_it_is_locked(path: Path) -> tuple[ResilientStore, faults.Undo]:
+    """A store whose database was there, with things in it, and locked so that not even reading is possible."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("UPDATE meta SET value = value")
+    other.execute("COMMIT")
+    store = resilient(path)
+    assert await store.load() == {}
+    assert "is locked" in store.trouble
+    return store, other.close
+
+
+async def before_the_start(path: Path) -> None:
+    first = SqlStore(f"sqlite:///{path}")
+    await first.commit(
+        "photos", 0, decided(replace(down(), restarts=(at(0),)), notice("n1"), restart("r1"), restart("r2"))
+    )
+    await first.claim(["n1", "r1"], at(1))
+    await first.settle("n1", at(2), receipt=Receipt(data={"ts": "1"}))
+    await first.commit("db", 0, decided(healthy("db")))
+    await first.save_beats(
+        {("db", "backup"): BeatState(first_at=at(-100), success=Beat(at=at(-50), kind="success"), total=7)}
+    )
+    await first.close()
+
+
+async def test_an_agent_that_began_while_the_file_was_locked_learns_late_what_it_held(path: Path) -> None:
+    await before_the_start(path)
+    store, unlock = await begin_while_it_is_locked(path)
+    await store.commit("photos", 0, decided(healthy(seconds=50)))
+    await store.commit("db", 0, decided(down("db", "i9", 50), notice("n9", "db", "i9")))
+    await store.save_beats({("db", "backup"): BeatState(first_at=at(50), last=Beat(at=at(60), kind="start"), total=1)})
+    assert await store.heal() is None
+    unlock()
+    late = await store.heal()
+    assert late is not None
+    assert late.states["photos"].state == replace(down(), restarts=(at(0),))  # its closing message is owed
+    assert late.states["db"].state == down("db", "i9", 50)  # newer than what the file held
+    assert late.interrupted == (restart("r1"),)
+    assert [item.command for item in late.pending] == [restart("r2")]
+    assert late.beats["db", "backup"].total == 8
+    assert late.beats["db", "backup"].success == Beat(at=at(-50), kind="success")
+    with pytest.raises(VersionConflict):
+        await store.commit("photos", 1, decided())
+    version = late.states["photos"].version
+    assert await store.commit("photos", version, decided(healthy())) == version + 1
+    assert await store.heal() is None
+    await store.close()
+    found = await on_disk(path, "n1", "r1", "r2", "n9")
+    assert {key: item.status for key, item in found.items()} == {
+        "n1": "done",
+        "r1": "claimed",
+        "r2": "pending",
+        "n9": "pending",
+    }
+
+
+async def test_incidents_of_both_lives_become_one_with_the_debts_of_both(path: Path) -> None:
+    await before_the_start(path)
+    store, unlock = await begin_while_it_is_locked(path)
+    await store.commit(
+        "photos", 0, decided(replace(down("photos", "i2", 70), restarts=(at(71),)), notice("n5", incident="i2"))
+    )
+    unlock()
+    late = await store.heal()
+    assert late is not None
+    merged = late.states["photos"].state
+    assert isinstance(merged.incident, Incident)
+    assert merged.incident.id == "i1"
+    assert merged.restarts == (at(0), at(71))
+    await store.close()
+
+
+# ---------------------------------------------------------------------------------------------------- kill -9
+
+
+async def test_a_restart_that_was_begun_from_memory_is_not_begun_again_after_a_kill(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), restart("r1"), restart("r2")))
+    unlock = faults.locked(path)
+    assert await store.claim(["r1"], at(1)) == {"r1"}
+    unlock()
+    # killed here: nothing is closed, nothing is healed
+    assert (await on_disk(path, "r1"))["r1"].status == "pending"
+    after = resilient(path)
+    await after.load()
+    assert list(await after.interrupted()) == [restart("r1")]
+    assert [item.command.key for item in await after.pending()] == ["r2"]
+    assert await after.claim(["r1", "r2"], at(2)) == {"r2"}
+    assert not Path(f"{path}.begun").exists()
+    await after.close()
+    await store.close()
+
+
+async def test_a_journal_with_a_broken_line_still_tells_the_others(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), restart("r1")))
+    await store.close()
+    Path(f"{path}.begun").write_bytes(b'"unknown"\n"r1"\n"r')
+    after = resilient(path)
+    await after.load()
+    assert list(await after.interrupted()) == [restart("r1")]
+    await after.close()
+
+
+async def test_runs_and_timeline_of_the_bad_time_are_bounded_and_written(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    path.unlink()
+    version = 0
+    for burst in range(130):
+        rows = [event(f"{burst}-{i}", seconds=burst) for i in range(100)]
+        version = await store.commit("photos", version, told(*rows))
+    run = Run(service="photos", check="http", verdict=Verdict.PASS, reason="ok", first_at=at(0), last_at=at(9), count=2)
+    await store.save_runs([run])
+    await store.save_runs([replace(run, last_at=at(19), count=3)])
+    await store.heal()
+    assert len(await store.history("photos", since=T0, limit=20_000)) == 10_000
+    assert await store.runs("photos", "http", since=T0) == [replace(run, last_at=at(19), count=3)]
+    await store.close()
