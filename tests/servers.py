@@ -140,7 +140,7 @@ def self_signed(folder: Path, name: str) -> Pair:
 
 @contextlib.asynccontextmanager
 async def serve(
-    handler: Handler, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    handler: Handler, *, address: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
     """A server whose every connection is given to the handler; gives its port. Connections end with the block."""
     tasks: set[asyncio.Task[None]] = set()
@@ -158,7 +158,7 @@ async def serve(
             tasks.discard(task)
             writer.transport.abort()
 
-    server = await asyncio.start_server(connected, address, 0, ssl=tls, backlog=1024)
+    server = await asyncio.start_server(connected, address, port, ssl=tls, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -1,0 +1,78 @@
+"""The tls check: shake hands, and look at the certificate."""
+
+from typing import Any
+
+from pydantic import Field
+
+from agent.core.model import CheckResult
+from agent.ports import CheckContext, CheckType, HttpRequest, Options
+from checks.address import AddressText, Family, family_number, split_address
+from checks.certificate import Limits, certificate_finding, certificate_values
+from checks.probe_error import error_summary, reason_of
+
+
+class TlsOptions(Options):
+    """A TLS handshake with an address, and how long its certificate must still be valid."""
+
+    address: AddressText
+    server_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="the name that is asked for and verified, when not the address",
+    )
+    verify: bool = Field(default=True, description="false: only the time that is left counts")
+    ca_file: str | None = Field(default=None, description="PEM file of trusted certificates, instead of the host's own")
+    family: Family = "any"
+    warn_days: float = Field(default=21, ge=0)
+    fail_days: float = Field(default=7, ge=0)
+
+
+async def check_tls(options: TlsOptions, ctx: CheckContext) -> CheckResult:
+    """PASS for a handshake with a certificate that verifies and has days enough left, WARN for fewer; FAIL says which
+    it is: expired, of another name, self-signed, untrusted, or no TLS at all."""
+    request = HttpRequest(
+        url=f"https://{options.address}/",
+        timeout=ctx.timeout,
+        connect_only=True,
+        want_certificate=True,
+        verify=options.verify,
+        ca_file=options.ca_file,
+        server_name=options.server_name,
+        family=family_number(options.family),
+    )
+    answer = await ctx.tools.http.fetch(request)
+    values = certificate_values(answer, ctx.started)
+    more: dict[str, Any] = {"phases": answer.phases, "values": values, "target": answer.address or host(options)}
+    if answer.error:
+        reason = reason_of(answer.error)
+        more["evidence"] = _evidence(answer.certificate)
+        verdict = ctx.unknown if reason == "local" else ctx.failed
+        return verdict(reason, error_summary(answer, options.address, ctx.timeout), **more)
+    found = certificate_finding(answer, ctx.started, Limits(options.warn_days, options.fail_days))
+    if found:
+        more["evidence"] = _evidence(answer.certificate)
+        return (ctx.failed if found.failed else ctx.warned)(found.reason, found.summary, **more)
+    left = values.get("certificate_days")
+    if left is None:
+        return ctx.failed("tls", f"{options.address} showed no certificate", **more)
+    return ctx.passed(f"certificate valid for {left:.0f} days", **more)
+
+
+def _evidence(certificate: Any) -> dict[str, str]:
+    lines = [f"{name}: {value}" for name, value in certificate.items() if value]
+    return {"certificate": "\n".join(lines)[:2048]} if lines else {}
+
+
+def host(options: TlsOptions) -> str:
+    return split_address(options.address)[0]
+
+
+TLS = CheckType(
+    name="tls",
+    options=TlsOptions,
+    run=check_tls,
+    about="Shakes hands in TLS and says how many days the certificate has left, and whether and why it is not trusted.",
+    short="address",
+    keeps_time=True,
+    host=host,
+)
