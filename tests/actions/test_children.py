@@ -292,6 +292,22 @@ async def test_restarting_again_and_again_leaks_nothing(supervised: Supervised) 
         assert descriptors() == before
 
 
+async def test_the_example_service_is_supervised_as_config_names_it(supervised: Supervised) -> None:
+    root = str(Path(__file__).parents[2])
+    hello = ProcessSpec(name="hello", command=("python", "-m", "examples.hello", "--port", "0"), cwd=root)
+    async with supervised.run(hello) as children:
+        await eventually(lambda: "listening" in "".join(supervised.texts()))
+        pid = children.pid("hello")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: children.pid("hello") is None)
+        outcome = await children.restart("hello", timeout=10)
+        assert outcome.outcome is Outcome.DONE
+        assert '"message": "listening"' in outcome.evidence["output"]
+        await eventually(lambda: "".join(supervised.texts()).count("listening") == 2)
+    assert '"message": "stopped"' in supervised.texts()[-1]
+
+
 AGENT = """
 import asyncio, sys
 from agent.actions.children import Children
