@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agent.config.fields import allowed
+from agent.config.fields import allowed, keys
 from agent.config.messages import explain, shown_value
 from agent.config.nearest import did_you_mean
 from agent.config.report import Place, Report
@@ -67,7 +67,12 @@ def split(
     named = [key for key in value if key in kinds]
     if len(named) == 1:
         kind = kinds[named[0]]
-        return kind, value[kind.name], {key: item for key, item in value.items() if key != kind.name}
+        rest = {key: item for key, item in value.items() if key != kind.name}
+        for key in [key for key in rest if key not in keys(envelope) and key in keys(kind.options)]:
+            first = f"{kind.short}: …, " if kind.short else ""
+            report.add(place.at(key), f"is an option of {kind.name}: {{{kind.name}: {{{first}{key}: …}}}}")
+            del rest[key]
+        return kind, value[kind.name], rest
     if named:
         report.add(place, f"expected one {what} type, got {' and '.join(named)}")
     else:
