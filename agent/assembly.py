@@ -1,11 +1,25 @@
 """From configuration to what the runtime holds: pure construction, no I/O."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
 
 from agent.config.model import CheckSpec, Config, ServiceSpec
 from agent.core.model import ServiceState
-from agent.ports import BeatBook, CheckRow, HttpClient, LogBook, Resolver, ServiceRow, Stored, Vitals
+from agent.ports import (
+    BeatBook,
+    CheckRow,
+    ChildProcesses,
+    HttpClient,
+    LogBook,
+    Remediator,
+    Resolver,
+    ServiceRow,
+    Stored,
+    Vitals,
+)
 from agent.runtime.engine import related
 from agent.runtime.gate import is_loopback
 from agent.runtime.probe import Probe, Watched
@@ -101,3 +115,69 @@ class Toolbox:
     logs: LogBook
     vitals: Vitals
     resolver: Resolver
+
+
+def beat_tokens(config: Config) -> dict[tuple[str, str], str | None]:
+    """Every check that beats are pushed to, with the token that opens it."""
+    return {
+        (check.service, check.name): check.token.get_secret_value() if check.token else None
+        for spec in config.services.values()
+        for check in spec.checks
+        if check.type.pushed
+    }
+
+
+def make_remediators(config: Config, children: ChildProcesses) -> dict[str, Remediator]:
+    """How each service that may be restarted is restarted."""
+    return {
+        name: spec.action.type.build(spec.action.options, children)
+        for name, spec in config.services.items()
+        if spec.action is not None
+    }
+
+
+def owners(config: Config) -> dict[str, str]:
+    """Which service the output of each supervised process belongs to: the first that it restarts, or its own name."""
+    found = {name: name for name in config.processes}
+    for name, spec in reversed([*config.services.items()]):
+        process = getattr(spec.action.options, "name", None) if spec.action else None
+        if spec.action is not None and spec.action.type.name == "process" and process in found:
+            found[process] = name
+    return found
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """The two parts of "host:port"; an IPv6 address stands in brackets."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def database_path(config: Config) -> Path | None:
+    """The state database's file, None where it is a server's."""
+    prefix = "sqlite:///"
+    store = config.agent.store
+    return Path(store.removeprefix(prefix)) if store.startswith(prefix) else None
+
+
+def log_path(config: Config) -> Path:
+    """The log store's file: beside the state database, so that bulk writes never hold up a commit."""
+    state = database_path(config)
+    return state.with_name(f"{state.stem}-logs.db") if state else Path("codeblue-logs.db").resolve()
+
+
+def secrets_of(thing: object) -> Iterator[str]:
+    """Every secret value inside a configuration, so that none is ever shown."""
+    if isinstance(thing, SecretStr):
+        yield thing.get_secret_value()
+    elif isinstance(thing, BaseModel):
+        for name in type(thing).model_fields:
+            yield from secrets_of(getattr(thing, name))
+    elif isinstance(thing, Mapping):
+        for value in thing.values():
+            yield from secrets_of(value)
+    elif isinstance(thing, list | tuple):
+        for value in thing:
+            yield from secrets_of(value)
+    elif is_dataclass(thing) and not isinstance(thing, type):
+        for part in fields(thing):
+            yield from secrets_of(getattr(thing, part.name))

@@ -1,12 +1,12 @@
 """What the agent does for itself between the checks: its pulse, its vitals, flushing, healing, purging."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 
 import structlog
 
-from agent.ports import Store, StoreUnavailable, Vitals
+from agent.ports import CheckRow, Store, StoreUnavailable, Vitals
 from agent.runtime.beats import Beats
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
@@ -82,6 +82,7 @@ class Housekeeping:
         outbox: Outbox,
         gate: Gate,
         table: Mapping[str, Watched],
+        retention: timedelta,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -92,7 +93,7 @@ class Housekeeping:
         self._outbox = outbox
         self._gate = gate
         self._table = table
-        self.retention = timedelta(days=90)
+        self.retention = retention
 
     async def every_second(self) -> None:
         self._vitals.oldest_page = self._outbox.oldest_page()
@@ -126,6 +127,17 @@ class Housekeeping:
                 await asyncio.sleep(0.05)
         except StoreUnavailable as error:
             log.warning("store_unavailable", what="purge", error=str(error))
+
+    async def last(self, rows: Iterable[CheckRow]) -> None:
+        """A clean end: nothing that is only in memory is lost."""
+        changed = self._beats.changed()
+        try:
+            if changed:
+                await self._store.save_beats(changed)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", what="beats", error=str(error))
+        await self._recorder.close(rows)
+        await self.note_alive()
 
     def _stalled(self) -> float:
         """Seconds by which the most overdue check exceeds two of its intervals; a running one is not overdue."""

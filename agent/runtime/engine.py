@@ -151,6 +151,10 @@ class Engine:
         except StoreUnavailable as error:
             log.warning("store_unavailable", what="forget", service=service, error=str(error))
 
+    def budget(self, at_most: int, per: timedelta) -> None:
+        """Change the restart budget of this host; what was spent stays spent."""
+        self._budget.at_most, self._budget.per = at_most, per
+
     async def quiesce(self) -> None:
         """Wait until every input that is queued has been decided on and committed."""
         while self._tasks:

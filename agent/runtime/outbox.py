@@ -81,17 +81,21 @@ class Outbox:
             lane.channel, lane.pause = channel, 1.0 / per_second
 
     async def recover(self, states: Mapping[str, ServiceState]) -> None:
-        """Boot: take up what the last life left. Interrupted restarts are reported and never run again; notices go
-        on; outcomes that were noted but not yet decided on are reported to the core."""
-        now = self._clock.now()
-        for order in await self._store.interrupted():
-            outcome = ActionOutcome(outcome=Outcome.INTERRUPTED, detail="the agent was restarted during it")
-            await self._store.settle(order.key, now, outcome=outcome)
-            self._finished(order, outcome)
+        """Boot: take up what the last life left in the store."""
+        interrupted = await self._store.interrupted()
         for state in states.values():
             if state.incident is not None:
                 await self._reconcile(state.incident)
-        for outgoing in await self._store.pending():
+        await self.adopt(interrupted, await self._store.pending())
+
+    async def adopt(self, interrupted: Iterable[Restart], pending: Iterable[Outgoing]) -> None:
+        """Interrupted restarts are reported and never run again; notices go on, under their keys."""
+        now = self._clock.now()
+        for order in interrupted:
+            outcome = ActionOutcome(outcome=Outcome.INTERRUPTED, detail="the agent was restarted during it")
+            await self._store.settle(order.key, now, outcome=outcome)
+            self._finished(order, outcome)
+        for outgoing in pending:
             if outgoing.status == "claimed" and not await self._store.reclaim(outgoing.command.key, now):
                 continue
             self._offer_again(outgoing)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -27,7 +27,10 @@ class ProbeTrace(Protocol):
     def traceparent(self) -> str: ...
 
 
-class Prober:
+T = TypeVar("T", bound=ProbeTrace)
+
+
+class Prober(Generic[T]):
     """Starts checks as tasks. A check never overlaps with itself: a run that is due while the last one still goes is
     skipped and counted. An exception out of a check is our bug and becomes UNKNOWN."""
 
@@ -35,8 +38,8 @@ class Prober:
         self,
         tools: Tools,
         limits: Limits,
-        trace: Callable[[bool], ProbeTrace],
-        observe: Callable[[Probe, CheckResult, float, ProbeTrace], None],
+        trace: Callable[[bool], T],
+        observe: Callable[[Probe, CheckResult, float, T], None],
     ) -> None:
         self._tools = tools
         self._limits = limits

@@ -1,0 +1,341 @@
+"""The composition root: the only place that knows every concrete class. Builds the parts, starts and stops them."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from agent import __version__
+from agent.actions import ACTIONS
+from agent.actions.children import Children
+from agent.assembly import (
+    Toolbox,
+    assemble,
+    beat_tokens,
+    database_path,
+    host_and_port,
+    log_path,
+    make_remediators,
+    owners,
+    secrets_of,
+)
+from agent.chores import ALIVE, Housekeeping, Pulse
+from agent.config.model import ChannelSpec, Config, ConfigError, Problem, Tables
+from agent.core.events import Event
+from agent.core.model import CheckResult, Policy, Verdict
+from agent.logs.book import Logs
+from agent.logs.store import LogStore
+from agent.ports import Channel, DeliveryError, ServiceRow, Stored, Vitals
+from agent.runtime.beats import Beats
+from agent.runtime.bus import Bus
+from agent.runtime.clock import Clock
+from agent.runtime.curl import CurlClient
+from agent.runtime.engine import Engine, HostBudget
+from agent.runtime.gate import Gate
+from agent.runtime.limits import Limits
+from agent.runtime.notify import Notifier
+from agent.runtime.outbox import Outbox
+from agent.runtime.probe import Probe, Watched
+from agent.runtime.prober import Prober
+from agent.runtime.recorder import Recorder
+from agent.runtime.resolver import ThreadResolver
+from agent.runtime.scheduler import Scheduler
+from agent.stores import open_store
+from agent.telemetry.logging import redact, register_secret
+from agent.telemetry.metrics import Metrics
+from agent.telemetry.tracing import ProbeTrace, Tracing
+from agent.web.api import create_app
+from agent.web.deps import WebDeps
+from agent.web.server import Server
+from alerts.channels import CHANNELS
+from checks import CHECKS
+
+log = structlog.get_logger()
+
+TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
+EVIDENCE_TIMEOUT = 0.3  # seconds; a page never waits longer for log lines
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A channel that was built and, unless told otherwise, proved to work."""
+
+    spec: ChannelSpec
+    channel: Channel
+
+    @property
+    def per_second(self) -> float:
+        return self.spec.per_second or self.spec.type.per_second
+
+
+class App:
+    """One running agent. Everything is built here; `start` touches the world, `stop` leaves nothing running."""
+
+    def __init__(self, config: Config, *, allow_unverified: bool = False) -> None:
+        agent = config.agent
+        self.config = config
+        self.allow_unverified = allow_unverified
+        self.clock = Clock()
+        self.notifier = Notifier()
+        self.vitals = Vitals(started=datetime.now(UTC))
+        self.rows: dict[str, ServiceRow] = {}
+        self.connected: dict[str, Connected] = {}
+        self.owners = owners(config)
+        self.metrics = Metrics(self.rows, self.vitals)
+        self.store = open_store(agent.store, self._store_trouble)
+        self.beats = Beats()
+        self.logs = Logs(
+            LogStore(log_path(config), retention=agent.log_retention, size=agent.log_size),
+            on_count=self.metrics.count_log,
+        )
+        self.resolver = ThreadResolver()
+        self.http = CurlClient(self.resolver)
+        self.tracing = _tracing(config)
+        self.gate = Gate(self.clock, self.vitals, agent.control)
+        self.limits = Limits(agent.concurrency, agent.per_host)
+        self.recorder = Recorder(self.store)
+        self.children = Children(config.processes, self._child_line)
+        self.bus = Bus()
+        for observer in (self.metrics.on_event, self.tracing.on_event, _log_event):
+            self.bus.subscribe(observer)
+        self.engine = Engine(
+            clock=self.clock,
+            store=self.store,
+            gate=self.gate,
+            bus=self.bus,
+            budget=HostBudget(agent.restarts_at_most, agent.restarts_per),
+            evidence=self._evidence,
+            agent=agent.name,
+        )
+        self.outbox = Outbox(
+            clock=self.clock, store=self.store, vitals=self.vitals, report=self.engine.tell, counts=self.metrics
+        )
+        tools = Toolbox(http=self.http, resolver=self.resolver, beats=self.beats, logs=self.logs, vitals=self.vitals)
+        self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
+        self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
+        self.engine.outlet = self.outbox
+        self.engine.run_again = self.prober.start_confirming
+        self.housekeeping = self._housekeeping()
+        self.pulse = Pulse(
+            clock=self.clock,
+            gate=self.gate,
+            engine=self.engine,
+            scheduler=self.scheduler,
+            beats=self.beats,
+            notifier=self.notifier,
+        )
+        self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
+        self._pulse: asyncio.Task[None] | None = None
+
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            clock=self.clock,
+            store=self.store,
+            heal=self._heal,
+            vitals=self.vitals,
+            beats=self.beats,
+            recorder=self.recorder,
+            outbox=self.outbox,
+            gate=self.gate,
+            table=self.engine.table,
+            retention=self.config.agent.retention,
+        )
+
+    def _web(self) -> WebDeps:
+        return WebDeps(
+            agent=self.config.agent.name,
+            version=__version__,
+            table=self.rows,
+            vitals=self.vitals,
+            store=self.store,
+            beats=self.beats,
+            metrics=self.metrics.render,
+            count_beat=self.metrics.count_beat,
+            replay=self._replay,
+            policy=self._policy,
+            tokens=tuple(token.get_secret_value() for token in self.config.agent.tokens),
+            redact=redact,
+        )
+
+    # ------------------------------------------------------------------------------------------ start and stop
+
+    async def start(self) -> None:
+        """Bring everything up. Raises ConfigError for a channel whose credentials do not work (unless
+        `allow_unverified`), and CannotListen for an address that is in use; nothing is left running then."""
+        self.hide_secrets(self.config)
+        self.connected = await self.connect(self.config.channels.values())
+        await self.server.start()
+        try:
+            await self._start_watching()
+        except BaseException:
+            await self.stop()
+            raise
+        self.vitals.ready = True
+        self.metrics.config_read(success=True)
+        self.notifier.send(READY=1, STATUS=f"watching {len(self.engine.table)} services")
+        checks = sum(len(watched.probes) for watched in self.engine.table.values())
+        log.info("started", services=len(self.engine.table), checks=checks, listen=self.config.agent.listen)
+
+    async def _start_watching(self) -> None:
+        config = self.config
+        stored = await self.store.load()
+        alive_until = await self.store.get_note(ALIVE)
+        now = self.clock.now()
+        blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
+        self.beats.restore(await self.store.load_beats(), blind)
+        self.beats.configure(beat_tokens(config), now)
+        state = database_path(config)
+        await self.logs.start(config.logs, exclude=[state] if state else [])
+        await self.children.start_all()
+        self.outbox.use(
+            {name: (each.channel, each.per_second) for name, each in self.connected.items()},
+            make_remediators(config, self.children),
+        )
+        self.watch(assemble(config, stored, {}))
+        orphans = [name for name in stored if name not in config.services]
+        for name in orphans:
+            row = ServiceRow(name=name, state=stored[name].state)
+            policy = Policy(service=name)
+            self.engine.watch(Watched(row=row, policy=policy, probes={}, version=stored[name].version))
+        await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
+        for name in orphans:
+            await self.engine.unwatch(name)
+        self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
+        self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
+        self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
+        self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
+        self.scheduler.start()
+        self._pulse = asyncio.get_running_loop().create_task(self.pulse.beat_for_ever(), name="pulse")
+
+    async def stop(self) -> None:
+        """Stop checking, let decisions and deliveries that are under way end, stop the children, flush and close."""
+        self.vitals.ready = False
+        self.notifier.send(STOPPING=1)
+        self.scheduler.stop()
+        if self._pulse is not None:
+            self._pulse.cancel()
+            await asyncio.gather(self._pulse, return_exceptions=True)
+        await self.prober.stop()
+        await self.engine.quiesce()
+        await self.outbox.stop()
+        await self.children.stop_all()
+        await self.server.stop()
+        rows = [probe.row for watched in self.engine.table.values() for probe in watched.probes.values()]
+        await self.housekeeping.last(rows)
+        await self.logs.stop()
+        for each in self.connected.values():
+            await each.channel.close()
+        await self.http.close()
+        await asyncio.to_thread(self.tracing.close)
+        await self.store.close()
+        log.info("stopped")
+
+    # ------------------------------------------------------------------------------------------ used by reload too
+
+    def hide_secrets(self, config: Config) -> None:
+        for secret in secrets_of(config):
+            register_secret(secret)
+
+    async def connect(self, specs: Iterable[ChannelSpec]) -> dict[str, Connected]:
+        """Build these channels and prove that each works. Raises ConfigError naming every one that does not."""
+        connected = {spec.name: Connected(spec, spec.type.build(spec.name, spec.options)) for spec in specs}
+        verdicts = await asyncio.gather(*(self._verify(each) for each in connected.values()))
+        problems = [problem for problem in verdicts if problem is not None]
+        if problems and not self.allow_unverified:
+            for each in connected.values():
+                await each.channel.close()
+            raise ConfigError(problems)
+        self.vitals.channel_trouble = {problem.path: problem.message for problem in problems}
+        return connected
+
+    async def _verify(self, each: Connected) -> Problem | None:
+        try:
+            async with asyncio.timeout(15):
+                await each.channel.verify()
+        except (DeliveryError, TimeoutError) as error:
+            reason = error.reason if isinstance(error, DeliveryError) else "timeout"
+            log.error("channel_unverified", channel=each.spec.name, reason=reason, error=str(error))
+            text = f"its credentials do not work: {reason}: {error}; mend it, or start with --allow-unverified"
+            return Problem("", 0, f"channels.{each.spec.name}", text)
+        return None
+
+    def watch(self, table: Mapping[str, Watched]) -> None:
+        for name, watched in table.items():
+            self.rows[name] = watched.row
+            self.engine.watch(watched)
+
+    # ------------------------------------------------------------------------------------------ between the parts
+
+    def _observe(self, probe: Probe, result: CheckResult, began: float, trace: ProbeTrace) -> None:
+        """Every result comes through here. The first three lines are all that a settled, passing check costs."""
+        self.recorder.record(probe.row, result)
+        if result.verdict is not Verdict.PASS or trace.sampled:
+            result = replace(result, trace_id=trace.trace_id)
+            self.tracing.check_finished(probe.service, probe.name, probe.type.name, result, trace)
+        self.engine.observe(probe, result, began)
+
+    async def _evidence(self, service: str, before: datetime) -> Mapping[str, str]:
+        """The last log lines before the first miss, and what is known of the service's process."""
+        evidence: dict[str, str] = {}
+        for process, owner in self.owners.items():
+            if owner == service:
+                evidence.update(self.children.evidence(process))
+        try:
+            async with asyncio.timeout(EVIDENCE_TIMEOUT):
+                lines = await self.logs.tail(service, before=before, lines=15)
+        except TimeoutError:
+            lines = []
+        if lines:
+            text = "\n".join(f"{line.at:%H:%M:%S} {line.level:<8} {line.text}" for line in lines)
+            evidence["Last log lines before the first miss"] = text
+        return {name: redact(text) for name, text in evidence.items()}
+
+    def _child_line(self, process: str, _stream: str, text: str) -> None:
+        self.logs.feed_text(f"process:{process}", self.owners.get(process, process), text)
+
+    def _policy(self, service: str) -> Policy | None:
+        spec = self.config.services.get(service)
+        return spec.policy if spec else None
+
+    async def _replay(self, keys: Sequence[str]) -> int:
+        count = await self.store.replay(keys, self.clock.now())
+        await self.outbox.replayed(keys)
+        return count
+
+    def _store_trouble(self, text: str) -> None:
+        self.vitals.store_trouble = text
+
+    async def _heal(self) -> None:
+        late = await self.store.heal()
+        if late is None:
+            return
+        self.take_late(late.states)
+        await self.outbox.adopt(late.interrupted, late.pending)
+        if late.beats:
+            self.beats.restore(late.beats)
+
+    def take_late(self, states: Mapping[str, Stored]) -> None:
+        """The database could be read at last: services that have no history in memory go on from it."""
+        for name, stored in states.items():
+            watched = self.engine.table.get(name)
+            if watched is not None and watched.version < stored.version:
+                watched.row.state, watched.version = stored.state, stored.version
+                self.engine.watch(watched)
+
+
+def _tracing(config: Config) -> Tracing:
+    traces = config.agent.traces
+    if traces is None:
+        return Tracing(agent=config.agent.name)
+    headers = {name: value.get_secret_value() for name, value in traces.headers.items()}
+    return Tracing(traces.endpoint, traces.sample, headers, config.agent.name)
+
+
+def _log_event(event: Event) -> None:
+    """Every fact of the timeline, in the agent's own log too."""
+    more = {name: value for name, value in (("incident", event.incident), ("check", event.check)) if value}
+    if event.trace_id:
+        more["trace_id"] = event.trace_id
+    log.info(event.kind.value, service=event.service, text=event.text, **more)

@@ -1,0 +1,276 @@
+"""The command line. Thin: it parses, calls, prints, and turns errors into exit codes (0 fine, 1 bad news, 2 misuse)."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+
+from agent import __version__
+
+app = typer.Typer(
+    name="codeblue",
+    help="Takes the pulse of services, restarts them within limits, and pages with evidence.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+letters = typer.Typer(no_args_is_help=True, help="Messages that were given up: look at them, send them again.")
+logs = typer.Typer(no_args_is_help=True, help="The log lines that the agent has gathered.")
+app.add_typer(letters, name="dead-letters")
+app.add_typer(logs, name="logs")
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DEFAULT = Path("config.yaml")
+
+
+def main() -> None:
+    """The script's entry point."""
+    app()
+
+
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Say what is wrong, and end with this code."""
+    err.print(f"codeblue: {message}", markup=False, soft_wrap=True)
+    return typer.Exit(code)
+
+
+def read(config: Path) -> Any:
+    """The configuration, or every problem in it and exit code 2."""
+    from agent.app import TABLES
+    from agent.config.load import load
+    from agent.config.model import ConfigError
+
+    try:
+        return load(config, TABLES)
+    except ConfigError as error:
+        raise refused(error) from None
+
+
+def refused(error: Any) -> typer.Exit:
+    for problem in error.problems:
+        err.print(str(problem), markup=False, soft_wrap=True)
+    count = len(error.problems)
+    return fail(f"{count} problem{'s' if count > 1 else ''} in the configuration", 2)
+
+
+def show(found: Any, as_json: bool, render: Callable[[Any], RenderableType]) -> None:
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        out.print(render(found))
+
+
+def asked(config: Path, path: str, *, body: dict[str, Any] | None = None) -> Any:
+    from agent.commands.ask import AgentUnreachable, ask
+
+    try:
+        return ask(read(config), path, body=body)
+    except AgentUnreachable as error:
+        raise fail(str(error)) from None
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"codeblue {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: ConfigOption = DEFAULT,
+    allow_unverified: Annotated[
+        bool, typer.Option(help="Start even if a channel's credentials do not work; it is paged about instead.")
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
+    log_json: Annotated[
+        bool | None, typer.Option("--log-json/--log-console", help="Default: JSON unless on a terminal.")
+    ] = None,
+) -> None:
+    """Run the agent until TERM or INT; HUP reloads the configuration."""
+    from agent.commands.run import run as run_agent
+    from agent.config.model import ConfigError
+    from agent.telemetry.logging import configure
+    from agent.web.server import CannotListen
+
+    try:
+        configure(log_level, log_json)
+    except ValueError as error:
+        raise fail(str(error), 2) from None
+    try:
+        run_agent(config, allow_unverified=allow_unverified)
+    except ConfigError as error:
+        raise refused(error) from None
+    except CannotListen as error:
+        raise fail(str(error)) from None
+
+
+@app.command()
+def validate(config: ConfigOption = DEFAULT) -> None:
+    """Check the configuration: every problem with its file, line and path; exit code 2 if there is one."""
+    found = read(config)
+    checks = sum(len(service.checks) for service in found.services.values())
+    out.print(f"{config}: fine: {len(found.services)} services, {checks} checks, {len(found.channels)} channels")
+
+
+@app.command()
+def schema(
+    reference: Annotated[bool, typer.Option("--reference", help="The reference page as Markdown instead.")] = False,
+) -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from agent.app import TABLES
+    from agent.config import schema as made
+
+    if reference:
+        print(made.reference(TABLES), end="")
+    else:
+        print(json.dumps(made.json_schema(TABLES), indent=2))
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="service, or service/check")] = None,
+    all_checks: Annotated[bool, typer.Option("--all", help="Every check of the configuration.")] = False,
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Run checks once, now, from here. Nothing is decided and nobody is told; exit code 1 if one fails."""
+    from agent.commands.check import results_of
+    from agent.commands.once import select
+    from agent.commands.show import checks as render
+
+    found = read(config)
+    if not names and not all_checks:
+        raise fail("name a service or service/check, or say --all", 2)
+    try:
+        chosen = select(found, [] if all_checks else names or [])
+    except LookupError as error:
+        from agent.config.nearest import nearest
+
+        known = [name for service in found.services.values() for name in (service.name, *_full(service))]
+        hint = nearest(str(error.args[0]), known)
+        raise fail(f"no check {error.args[0]!r} in {config}{f'; did you mean {hint!r}?' if hint else ''}", 2) from None
+    rows = results_of(found, chosen, progress=err if err.is_terminal and not as_json else None)
+    show(rows, as_json, render)
+    if any(row["verdict"] == "fail" for row in rows):
+        raise typer.Exit(1)
+
+
+def _full(service: Any) -> list[str]:
+    return [f"{service.name}/{check.name}" for check in service.checks]
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Every service as the running agent sees it, worst first; exit code 1 if one is down."""
+    from agent.commands.show import services as render
+
+    found = asked(config, "/api/services")
+    show(found, as_json, render)
+    if any(row["health"] == "down" for row in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def incidents(
+    config: ConfigOption = DEFAULT,
+    since: Annotated[str, typer.Option(help="How far back to look, such as 12h or 7d.")] = "7d",
+    as_json: JsonOption = False,
+) -> None:
+    """Open incidents, and what was opened and closed lately."""
+    from agent.commands.show import incidents as render
+
+    show(asked(config, f"/api/incidents?since={since}"), as_json, render)
+
+
+@app.command()
+def explain(
+    service: str,
+    config: ConfigOption = DEFAULT,
+    since: Annotated[str, typer.Option(help="How far back to look, such as 12h or 7d.")] = "24h",
+    as_json: JsonOption = False,
+) -> None:
+    """Why a service is in its present state: results, thresholds, budgets and its timeline."""
+    from urllib.parse import quote
+
+    from agent.commands.show import explanation as render
+
+    show(asked(config, f"/api/explain/{quote(service, safe='')}?since={since}"), as_json, render)
+
+
+@letters.command("list")
+def letters_list(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Messages that no channel took."""
+    from agent.commands.show import dead_letters as render
+
+    found = asked(config, "/api/dead-letters")
+    if not found and not as_json:
+        out.print("no dead letters")
+        return
+    show(found, as_json, render)
+
+
+@letters.command("replay")
+def letters_replay(
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys from `dead-letters list`.")] = None,
+    all_letters: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Send dead letters again, under their own keys."""
+    if not keys and not all_letters:
+        raise fail("name the keys, or say --all", 2)
+    found = asked(config, "/api/dead-letters/replay", body={"all": True} if all_letters else {"keys": keys})
+    out.print(f"{found['replayed']} sent again")
+
+
+@logs.command("search")
+def logs_search(
+    query: Annotated[str, typer.Argument(help="Words that must all be there; a phrase in quotes.")] = "",
+    service: Annotated[str | None, typer.Option(help="Only lines of this service.")] = None,
+    level: Annotated[str, typer.Option(help="At least this level.")] = "",
+    since: Annotated[str, typer.Option(help="How far back, such as 2h.")] = "24h",
+    limit: Annotated[int, typer.Option(help="At most so many lines.")] = 100,
+    regex: Annotated[bool, typer.Option("--regex", help="The query is a regular expression.")] = False,
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the gathered log lines, newest last."""
+    from agent.commands.lines import search
+
+    search(read(config), query, service, level, since, limit, regex, as_json, fail)
+
+
+@logs.command("tail")
+def logs_tail(
+    service: Annotated[str | None, typer.Argument(help="Only lines of this service.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many.")] = 20,
+    level: Annotated[str, typer.Option(help="At least this level.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """The last log lines of a service, or of all."""
+    from agent.commands.lines import tail
+
+    tail(read(config), service, lines, level, follow, as_json, fail)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Keep the demo's folder (store, logs).")] = False,
+) -> None:
+    """The whole story in under a minute, with real processes; exit code 1 if any of it did not happen."""
+    from agent.commands.demo import tell
+
+    if not tell(keep=keep):
+        raise typer.Exit(1)

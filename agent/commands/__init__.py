@@ -1,0 +1,1 @@
+"""What the subcommands do; agent/cli.py only parses and prints."""

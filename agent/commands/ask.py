@@ -1,0 +1,43 @@
+"""Asks the running agent over its own HTTP API."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from agent.assembly import host_and_port
+from agent.config.model import Config
+
+TIMEOUT = 10.0
+
+
+class AgentUnreachable(Exception):
+    """No agent answers there, or it refused; the text says which, and what to do."""
+
+
+def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None) -> Any:
+    """The answer's JSON. With a body it is a POST. Raises AgentUnreachable."""
+    import requests  # only where it is used: a daemon without webhooks never needs it
+
+    host, port = host_and_port(config.agent.listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+    headers = {"Accept": "application/json"}
+    if config.agent.tokens:
+        headers["Authorization"] = f"Bearer {config.agent.tokens[0].get_secret_value()}"
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            if body is None:
+                answer = session.get(url, headers=headers, timeout=TIMEOUT)
+            else:
+                answer = session.post(url, headers=headers, json=body, timeout=TIMEOUT)
+        except requests.RequestException:
+            where = f"{host}:{port}"
+            raise AgentUnreachable(f"no agent answers at {where}: is it running? (codeblue run)") from None
+    try:
+        found = answer.json()
+    except json.JSONDecodeError:
+        raise AgentUnreachable(f"{host}:{port} is not a codeblue agent: it answered {answer.status_code}") from None
+    if answer.status_code >= 400:
+        raise AgentUnreachable(found.get("error", f"the agent answered {answer.status_code}"))
+    return found

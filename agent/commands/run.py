@@ -1,0 +1,64 @@
+"""`codeblue run`: the daemon. Owns the signals: TERM and INT end it, HUP reloads."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from agent.app import TABLES, App
+from agent.config.load import load
+from agent.config.model import Config
+from agent.reload import Reloader
+
+log = structlog.get_logger()
+
+
+def run(path: Path, *, allow_unverified: bool) -> None:
+    """Run until told to stop. Raises ConfigError for a configuration or a pager that cannot be used, and CannotListen
+    for an address in use."""
+    config = load(path, TABLES)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(config, path, allow_unverified=allow_unverified))
+
+
+async def serve(config: Config, path: Path, *, allow_unverified: bool) -> None:
+    """The daemon's whole life inside a running loop."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app = App(config, allow_unverified=allow_unverified)
+    await app.start()
+    reloader = Reloader(app, path)
+    tasks: list[asyncio.Task[object]] = [loop.create_task(reloader.watch_files(), name="watch files")]
+
+    def reload() -> None:
+        tasks.append(loop.create_task(reloader.reload(), name="reload"))
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    greet(app)
+    try:
+        await stop.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await app.stop()
+
+
+def greet(app: App) -> None:
+    """Where to look, for a person who has just started it."""
+    host = app.server.host if ":" not in app.server.host else f"[{app.server.host}]"
+    address = f"http://{host}:{app.server.port}"
+    checks = sum(len(watched.probes) for watched in app.engine.table.values())
+    print(
+        f"codeblue watches {len(app.engine.table)} services with {checks} checks\n"
+        f"  status page  {address}/\n"
+        f"  metrics      {address}/metrics\n"
+        f"  readiness    {address}/readyz",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,126 @@
+"""How answers look on a terminal: tables and timelines. Pure: data in, renderables out."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agent.core.budget import in_words
+
+COLORS = {
+    "pass": "green",
+    "up": "green",
+    "warn": "yellow",
+    "degraded": "yellow",
+    "suspect": "yellow",
+    "fail": "bold red",
+    "down": "bold red",
+    "unknown": "magenta",
+    "pending": "dim",
+}
+MARKS = {"opened": "✗", "closed": "✓", "restart_ordered": "↻", "restart_finished": "↻", "paged": "☎", "delivered": "☎"}
+
+
+def colored(word: str | None) -> Text:
+    return Text(word or "-", style=COLORS.get(word or "", ""))
+
+
+def table(*columns: str) -> Table:
+    """A plain table that survives a narrow terminal and a copy into a chat."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def since(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago an ISO time was."""
+    if not moment:
+        return "-"
+    return in_words((now or datetime.now(UTC)) - datetime.fromisoformat(moment))
+
+
+def checks(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """One line for each result of a check."""
+    made = table("CHECK", "VERDICT", "TOOK", "WHAT IT SAW")
+    for row in rows:
+        took = f"{row['took'] * 1000:.1f} ms" if row.get("took") is not None else "-"
+        made.add_row(f"{row['service']}/{row['check']}", colored(row["verdict"]), took, Text(row["summary"]))
+    return made
+
+
+def services(found: Iterable[Mapping[str, Any]]) -> Table:
+    made = table("SERVICE", "HEALTH", "SINCE", "CHECKS", "WHAT IS WRONG")
+    for row in found:
+        stage = f" ({row['stage']})" if row.get("stage") else ""
+        text = Text(f"{row.get('summary', '')}{stage}")
+        made.add_row(row["name"], colored(row["health"]), since(row["since"]), str(row["checks"]), text)
+    return made
+
+
+def incidents(found: Mapping[str, Any]) -> RenderableType:
+    """Open incidents, then what was opened and closed lately."""
+    opened = table("OPEN", "SINCE", "STAGE", "WHAT", "TRIED", "ASKED")
+    for one in found["open"]:
+        tried = ", ".join(f"{t['action']} {t['outcome'] or 'running'}" for t in one["tried"]) or "-"
+        asked = ", ".join(a["channel"] + ("" if a["delivered"] else " (not delivered)") for a in one["asked"]) or "-"
+        what = Text(f"{one['check']}: {one['summary']}")
+        opened.add_row(one["service"], since(one["first_miss_at"]), one["stage"], what, tried, asked)
+    parts: list[RenderableType] = [opened] if found["open"] else [Text("no open incident", style="green")]
+    if found["recent"]:
+        parts += [Text(), timeline(found["recent"], with_service=True)]
+    return Group(*parts)
+
+
+def timeline(events: Iterable[Mapping[str, Any]], *, with_service: bool = False) -> Table:
+    made = Table(box=None, pad_edge=False, show_header=False)
+    for event in events:
+        at = datetime.fromisoformat(event["at"])
+        what = f"{MARKS.get(event['kind'], '·')} {event['text']}"
+        start = [f"{at:%m-%d %H:%M:%S}"] + ([event["service"]] if with_service else [])
+        made.add_row(*start, Text(what, style="red" if event["kind"] == "opened" else ""))
+    return made
+
+
+def explanation(found: Mapping[str, Any]) -> RenderableType:
+    """Why a service is in its present state: results, thresholds, budget, and its timeline."""
+    service, policy = found["service"], found["policy"] or {}
+    head = Text.assemble(
+        (service["name"], "bold"), " is ", colored(service["health"]), f" since {since(service['since'])}"
+    )
+    made = table("CHECK", "VERDICT", "MISSES", "WHAT IT SAW")
+    for check in service["checks"]:
+        rule = policy.get("checks", {}).get(check["name"], {})
+        misses = f"{check['misses']} (decides at {rule.get('misses', '?')})"
+        made.add_row(check["name"], colored(check["verdict"]), misses, Text(check["summary"]))
+    parts: list[RenderableType] = [head, Text(), made, Text(), Text(_rules(found))]
+    if found["timeline"]:
+        parts += [Text(), Text("Timeline (UTC)", style="bold"), timeline(found["timeline"])]
+    return Group(*parts)
+
+
+def _rules(found: Mapping[str, Any]) -> str:
+    policy, restarts = found["policy"] or {}, found["restarts"]
+    lines = []
+    rule = policy.get("restart")
+    if rule and restarts:
+        free = f"; the next is free at {restarts['next_free_at']}" if restarts["next_free_at"] else ""
+        lines.append(f"Restart by {rule['action']}: {restarts['left']} of {rule['at_most']} left{free}")
+    else:
+        lines.append("Restart: none is configured")
+    lines.append(f"Pages: {', '.join(policy.get('page') or ()) or 'nobody'}")
+    if found["service"]["depends_on"]:
+        lines.append(f"Depends on: {', '.join(found['service']['depends_on'])}")
+    return "\n".join(lines)
+
+
+def dead_letters(found: Iterable[Mapping[str, Any]]) -> Table:
+    made = table("KEY", "WHAT", "TRIES", "WHY IT WAS GIVEN UP")
+    for letter in found:
+        command = letter["command"]
+        what = f"{command['kind']} to {command['channel']}: {command['title']}" if "kind" in command else "restart"
+        made.add_row(command["key"], Text(what), str(letter["tries"]), Text(letter["error"]))
+    return made

@@ -1,0 +1,117 @@
+"""Reload: parse all, validate all, swap. A bad file leaves the old configuration in force, and says so."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import structlog
+
+from agent.app import TABLES, App
+from agent.assembly import assemble, beat_tokens, make_remediators, owners
+from agent.config.diff import Changes, changes
+from agent.config.load import load
+from agent.config.model import Config, ConfigError
+
+log = structlog.get_logger()
+
+
+class Reloader:
+    """Applies the configuration file to a running agent whenever it is told to or sees that a file has changed."""
+
+    def __init__(self, app: App, path: Path) -> None:
+        self._app = app
+        self._path = path
+        self._one_at_a_time = asyncio.Lock()
+        self._seen = fingerprint(app.config, path)
+
+    async def reload(self) -> bool:
+        """Put the file in force. False, and nothing is changed, when it cannot be used."""
+        async with self._one_at_a_time:
+            self._app.notifier.send(RELOADING=1)
+            try:
+                return await self._reload()
+            finally:
+                self._app.notifier.send(READY=1)
+
+    async def watch_files(self) -> None:
+        """Reload a second after any of the configuration's files, or what their folders hold, has changed."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = await asyncio.to_thread(fingerprint, self._app.config, self._path)
+            if now != self._seen:
+                self._seen = now
+                log.info("config_changed")
+                await self.reload()
+
+    async def _reload(self) -> bool:
+        app = self._app
+        self._seen = fingerprint(app.config, self._path)
+        try:
+            new = await asyncio.to_thread(load, self._path, TABLES)
+            app.hide_secrets(new)
+            difference = changes(app.config, new)
+            names = (*difference.channels.added, *difference.channels.changed)
+            connected = await app.connect(new.channels[name] for name in names)
+        except ConfigError as error:
+            app.vitals.config_trouble = str(error)
+            app.metrics.config_read(success=False)
+            log.error("config_refused", problems=[str(problem) for problem in error.problems])
+            return False
+        for name in difference.needs_restart:
+            log.warning("config_needs_restart", setting=f"agent.{name}", why="it is only read at start")
+        app.config = new
+        app.connected = {**app.connected, **connected}
+        await _apply(app, difference)
+        self._seen = fingerprint(new, self._path)
+        app.vitals.config_trouble = ""
+        app.metrics.config_read(success=True)
+        log.info("config_reloaded", services=len(new.services), changed=bool(difference))
+        return True
+
+
+async def _apply(app: App, difference: Changes) -> None:
+    new = app.config
+    app.owners = owners(new)
+    app.gate.control = new.agent.control
+    app.limits.resize(new.agent.concurrency, new.agent.per_host)
+    app.engine.budget(new.agent.restarts_at_most, new.agent.restarts_per)
+    app.housekeeping.retention = new.agent.retention
+    if difference.processes:
+        await app.children.reconfigure(new.processes)
+    if difference.logs:
+        await app.logs.reconfigure(new.logs)
+    app.beats.configure(beat_tokens(new), app.clock.now())
+    app.outbox.use(
+        {name: (each.channel, each.per_second) for name, each in app.connected.items() if name in new.channels},
+        make_remediators(new, app.children),
+    )
+    before = {probe.key: probe for watched in app.engine.table.values() for probe in watched.probes.values()}
+    for name in difference.services.removed:
+        for probe in app.engine.table[name].probes.values():
+            probe.removed = True
+        await app.engine.unwatch(name)
+        app.rows.pop(name, None)
+    table = assemble(new, {}, app.engine.table)
+    touched = {*difference.services.added, *difference.services.changed}
+    app.watch({name: watched for name, watched in table.items() if name in touched})
+    after = {probe.key: probe for watched in table.values() for probe in watched.probes.values()}
+    gone = [probe for key, probe in before.items() if after.get(key) is not probe]
+    for probe in gone:
+        probe.removed = True
+    app.scheduler.remove(gone)
+    app.scheduler.add(probe for key, probe in after.items() if before.get(key) is not probe)
+
+
+def fingerprint(config: Config, path: Path) -> tuple[object, ...]:
+    """What changes when a file of the configuration is edited, or one comes or goes in a folder that it includes."""
+    files = sorted({path, *config.files})
+    folders = sorted({file.parent for file in config.files if file != path})
+    return (*map(_stat, files), *(tuple(sorted(os.listdir(folder))) for folder in folders if folder.is_dir()))
+
+
+def _stat(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
