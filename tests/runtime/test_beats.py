@@ -1,10 +1,12 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
 from agent.ports import Beat, BeatState
 from agent.runtime.beats import BODY_LIMIT, CUT, Beats
@@ -292,13 +294,20 @@ def test_a_check_that_never_beat_is_saved_too_so_that_it_is_overdue_across_resta
 # ---------------------------------------------------------------------------------------------------- clocks
 
 
-def test_a_time_from_the_future_is_flagged_and_not_trusted(beats: Beats) -> None:
-    with capture_logs() as logs:
-        state = push(beats, "success", 7200, body=b"done")
+@pytest.fixture
+def logged() -> Iterator[LogCapture]:
+    before, capture = structlog.get_config(), LogCapture()
+    structlog.configure(processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
+    yield capture
+    structlog.configure(**before)
+
+
+def test_a_time_from_the_future_is_flagged_and_not_trusted(beats: Beats, logged: LogCapture) -> None:
+    state = push(beats, "success", 7200, body=b"done")
     assert state.success is not None
     assert state.success.at == NOON
     assert state.success.body == "(stamped 2h in the future: the time of its arrival is used)\ndone"
-    assert [(line["event"], line["ahead"]) for line in logs] == [("beat_from_the_future", "2h")]
+    assert [(line["event"], line["ahead"]) for line in logged.entries] == [("beat_from_the_future", "2h")]
 
 
 def test_a_minute_of_difference_between_clocks_is_trusted(beats: Beats) -> None:
