@@ -97,7 +97,8 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole configuration. `files` are all that it was read from, for watching."""
+    """A whole configuration. `files` are all that it was read from, for watching: the configuration files, the folders
+    that were searched for included ones (a new file there is a change too), the secret files."""
 
     agent: AgentSpec
     services: Mapping[str, ServiceSpec]

@@ -48,8 +48,8 @@ checks, restarts and channels take is in [checks.md](checks.md).
   set and has no default is a problem.
 - **Secrets**: beside every secret option NAME there is `NAME_file`, a file that holds it. Blanks around the content
   are removed; for a list of secrets each line is one. No secret is ever printed.
-- **Paths** of the database, of `cwd`, of log files, of included and of secret files start from the folder of the file in
-  which they are written. Those in the options of checks and restarts should be absolute.
+- **Paths** of the database, of `cwd`, of log files, of included and of secret files start from the folder of the file
+  in which they are written. Those in the options of checks and restarts should be absolute.
 - **`include`** names folders (every `*.yaml` and `*.yml` in them), patterns or files: `include: [conf.d/*.yaml]`.
   Included files may hold services, processes, channels and logs. Nothing may be defined twice.
 - **Words**: only `true` and `false` are booleans; `on`, `yes` and `08:00` are texts. Anchors, aliases and `<<` merges
