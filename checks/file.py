@@ -58,6 +58,9 @@ class Count(Options):
         return self
 
 
+_COUNT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, Count.model_json_schema()]}
+
+
 class FileOptions(Options):
     """Which files, and what is expected of them."""
 
@@ -69,7 +72,7 @@ class FileOptions(Options):
     min_age: Duration | None = Field(None, description="FAIL when it was last changed more recently than this.")
     min_size: Size | None = Field(None, description="FAIL when it is smaller than this (10MB, 1GiB, bytes).")
     max_size: Size | None = Field(None, description="FAIL when it is larger than this.")
-    count: Count | None = Field(
+    count: Annotated[Count, WithJsonSchema(_COUNT_SCHEMA)] | None = Field(
         None, description="How many files: `3` for exactly three, or `{min: 1, max: 100}`. With `min: 0` none is fine."
     )
     sha256: Annotated[str, AfterValidator(_checksum)] | None = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
@@ -234,6 +235,19 @@ def test_what_we_may_not_read_is_unknown_not_missing(tmp_path: Path, pattern: st
 def test_options_that_make_no_sense_are_refused(given: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         FileOptions.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "valid"),
+    [
+        pytest.param({"path": "/a", "count": 3, "max_size": "10MB", "max_age": "1h"}, True, id="bare values"),
+        pytest.param({"path": "/a", "count": {"min": 1}, "max_size": 10}, True, id="in full"),
+        pytest.param({"path": "/a", "count": {"least": 1}}, False, id="a typo deep inside"),
+        pytest.param({"path": "/a", "count": -1}, False, id="less than none"),
+    ],
+)
+def test_the_schema_that_editors_read_takes_what_the_check_takes(given: Any, valid: bool) -> None:
+    assert jsonschema.Draft202012Validator(FileOptions.model_json_schema()).is_valid(given) is valid
 
 
 def test_every_option_is_described_for_the_reference_page() -> None:

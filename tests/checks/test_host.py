@@ -5,6 +5,7 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
@@ -347,11 +348,31 @@ def test_limits_that_make_no_sense_are_refused(given: Any, message: str) -> None
         HostOptions.model_validate(given)
 
 
-def test_every_option_is_described_and_the_schema_takes_the_short_forms() -> None:
-    schema = HostOptions.model_json_schema()["properties"]
-    assert all(field.get("description") for field in schema.values())
-    for name in ("memory", "swap", "descriptors", "disk", "inodes"):
-        assert '"pattern"' in str(schema[name]).replace("'", '"'), f"{name} takes a bare share"
+@pytest.mark.parametrize(
+    ("given", "valid"),
+    [
+        pytest.param({}, True, id="nothing named"),
+        pytest.param({"disk": {"/": "90%"}, "memory": "10%", "load": 4, "clock": "1s"}, True, id="bare limits"),
+        pytest.param(
+            {"disk": ["/", "/data"], "inodes": "on", "swap": True, "load": {"warn": 2}}, True, id="on and lists"
+        ),
+        pytest.param({"disk": {"warn": "80%", "fail": "90%"}, "clock": {"optional": True}}, True, id="in full"),
+        pytest.param({"disk": {"/": {"warm": "80%"}}}, False, id="a typo deep inside"),
+        pytest.param({"memory": 10}, False, id="a number for a share"),
+        pytest.param({"disk": ["data"]}, False, id="a relative path"),
+    ],
+)
+def test_the_schema_that_editors_read_takes_what_the_check_takes(given: Any, valid: bool) -> None:
+    assert jsonschema.Draft202012Validator(HostOptions.model_json_schema()).is_valid(given) is valid
+    if valid:
+        HostOptions.model_validate(given)
+    else:
+        with pytest.raises(ValidationError):
+            HostOptions.model_validate(given)
+
+
+def test_every_option_is_described_for_the_reference_page() -> None:
+    assert all(field.get("description") for field in HostOptions.model_json_schema()["properties"].values())
 
 
 @pytest.mark.parametrize(
