@@ -15,6 +15,7 @@ from agent.runtime.curl_options import Handle, Target, apply, apply_addresses, a
 from agent.runtime.curl_transfers import Transfers
 
 _IDLE = 64  # handles kept: an idle one holds a few KiB
+_CA_FILES = 32  # bundles that are kept parsed beside the default one
 _LATE = 0.25  # seconds: a timeout noticed this much after its time was our loop's stall
 _REDIRECTS = {301, 302, 303, 307, 308}
 _VERSIONS = {
@@ -39,7 +40,9 @@ class CurlClient:
         self._resolver = resolver
         self._ca_file = ca_file or system_ca_file()
         self._transfers = Transfers()
+        self._by_ca_file: dict[str, Transfers] = {}
         self._idle: list[Handle] = []
+        self._closed = False
 
     async def fetch(self, request: HttpRequest) -> HttpAnswer:
         answer = await self._once(request)
@@ -49,7 +52,9 @@ class CurlClient:
 
     async def close(self) -> None:
         """Break off what is under way (its answer is "local") and release every socket."""
-        self._transfers.close()
+        for transfers in (self._transfers, *self._by_ca_file.values()):
+            transfers.close()
+        self._closed = True
         while self._idle:
             self._idle.pop().curl.close()
         await asyncio.sleep(0)
@@ -57,13 +62,14 @@ class CurlClient:
     async def _once(self, request: HttpRequest) -> HttpAnswer:
         plain = is_plain(request) and _LITERAL.match(request.url) is not None
         handle = self._idle.pop() if self._idle else Handle(self._ca_file)
+        transfers = self._transfers_of(request.ca_file) if request.ca_file else self._transfers
         looked_up, began = 0.0, monotonic()
         try:
             if plain:
                 handle.prepare(request.url, request.headers, request.timeout, request.body_limit)
             else:
                 looked_up = await self._prepare(handle, request)
-            code = await self._transfers.start(handle.curl)
+            code = await transfers.start(handle.curl)
             return _read(handle, request, code, looked_up)
         except ResolveError as error:
             return HttpAnswer(error=error.reason, message=str(error), url=request.url, total=monotonic() - began)
@@ -71,7 +77,15 @@ class CurlClient:
             plain = False
             return HttpAnswer(error="local", message=f"this request cannot be made: {error}", url=request.url)
         finally:
+            transfers.drop(handle.curl)
             self._release(handle, plain)
+
+    def _transfers_of(self, ca_file: str) -> Transfers:
+        """libcurl keeps one parsed bundle per multi handle: two in turn would be read anew, 5 ms, for every request."""
+        transfers = self._by_ca_file.get(ca_file)
+        if transfers is None and len(self._by_ca_file) < _CA_FILES and not self._closed:
+            transfers = self._by_ca_file[ca_file] = Transfers()
+        return transfers or self._transfers
 
     async def _prepare(self, handle: Handle, request: HttpRequest) -> float:
         """Set everything that a request says. Returns the seconds that the look-up took."""
@@ -96,8 +110,7 @@ class CurlClient:
         return list(await self._resolver.resolve(target.name, family=request.family, timeout=request.timeout))
 
     def _release(self, handle: Handle, plain: bool) -> None:
-        self._transfers.drop(handle.curl)
-        if len(self._idle) >= _IDLE:
+        if self._closed or len(self._idle) >= _IDLE:
             handle.curl.close()
         else:
             handle.clear() if plain else handle.reset()

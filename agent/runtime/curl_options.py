@@ -18,6 +18,7 @@ USER_AGENT = f"codeblue/{__version__}"
 
 # Debian, Red Hat, SUSE, Alpine: the wheel's own libcurl knows none of them.
 _CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+_CA_CACHE_TIMEOUT = 321  # CURLOPT_CA_CACHE_TIMEOUT, in seconds; pycurl has no name for it
 _WEB = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _FAMILIES = {0: pycurl.IPRESOLVE_WHATEVER, 4: pycurl.IPRESOLVE_V4, 6: pycurl.IPRESOLVE_V6}
 _NO_BODY = {"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"}
@@ -89,6 +90,7 @@ class Handle:
         set_option(pycurl.NOPROXY, "*")
         set_option(pycurl.DNS_CACHE_TIMEOUT, 1)
         set_option(pycurl.USERAGENT, USER_AGENT)
+        set_option(_CA_CACHE_TIMEOUT, 300)
         if self._ca_file:
             set_option(pycurl.CAINFO, self._ca_file)
         set_option(pycurl.HEADERFUNCTION, self.lines.append)

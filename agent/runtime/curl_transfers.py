@@ -44,7 +44,8 @@ class Transfers:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-            loop.add_reader(self._epoll.fileno(), self._on_events)
+            if not self._closed:
+                loop.add_reader(self._epoll.fileno(), self._on_events)
         future: asyncio.Future[int] = loop.create_future()
         if self._closed:
             future.set_result(BROKEN)

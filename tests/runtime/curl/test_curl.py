@@ -1,6 +1,7 @@
 """The probe engine against real servers, good and bad."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -544,8 +545,28 @@ async def test_closing_ends_what_is_under_way_as_local(names: Names) -> None:
         await asyncio.sleep(0.05)
         await client.close()
         assert (await asyncio.wait_for(probe, 2)).error == "local"
-        assert (await client.fetch(HttpRequest(url=f"http://127.0.0.1:{port}/"))).error == "local"
+        after = await client.fetch(HttpRequest(url=f"http://127.0.0.1:{port}/"))
+        assert (after.error, after.message) == ("local", "the probe engine is closed")
     await client.close()
+
+
+async def test_a_client_that_was_never_used_closes(names: Names) -> None:
+    client = CurlClient(names)
+    await client.close()
+    assert (await client.fetch(HttpRequest(url="http://127.0.0.1:1/"))).error == "local"
+
+
+async def test_many_bundles_of_authorities_in_turn_each_verify_their_own(client: CurlClient, tmp_path: Path) -> None:
+    pairs = [(a := Authority(tmp_path, f"authority{n}"), a.issue("127.0.0.1")) for n in range(3)]
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(serve(answering(OK), tls=pair.context())) for _, pair in pairs]
+        for _ in range(2):
+            for n, port in enumerate(ports):
+                errors = []
+                for authority, _pair in pairs:
+                    request = HttpRequest(url=f"https://127.0.0.1:{port}/", ca_file=authority.file)
+                    errors.append((await client.fetch(request)).error)
+                assert errors == ["" if n == m else "certificate" for m in range(3)]
 
 
 async def test_hanging_targets_delay_no_healthy_one(client: CurlClient, site: int) -> None:
