@@ -62,7 +62,7 @@ class QuietExporter(SpanExporter):
             self._lost = 0
             return result
         self._lost += len(spans)
-        if monotonic() >= self._silent_until:
+        if monotonic() >= self._silent_until and not self._closed:
             self._silent_until = monotonic() + QUIET
             log.warning("traces_not_delivered", lost=self._lost, error=self._reason.text)
         return result

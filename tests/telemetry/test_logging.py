@@ -28,10 +28,10 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The log is the process's own: other tests find it, and its secrets, as they were."""
     monkeypatch.setattr(ours, "_redactor", Redactor())
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, settings_before = list(root.handlers), root.level, structlog.get_config()
     yield
     root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
+    structlog.configure(**settings_before)
 
 
 def lines(stream: StringIO) -> list[dict[str, object]]:

@@ -1,8 +1,10 @@
 """What is promised about traces, seen by a receiver that decodes the protocol's own messages."""
 
 import gzip
+import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
@@ -215,10 +217,22 @@ def test_an_event_without_a_valid_trace_makes_no_span(receiver: Receiver, trace_
     assert receiver.spans() == {}
 
 
-def test_a_collector_that_is_not_there_costs_neither_time_nor_more_than_one_log_line() -> None:
-    out = StringIO()
+@contextmanager
+def logged() -> Iterator[StringIO]:
+    """What the agent logs meanwhile."""
+    out, before = StringIO(), structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     configure("info", stream=out)
     try:
+        yield out
+    finally:
+        structlog.configure(**before)
+        root.handlers, root.level = handlers, level
+
+
+def test_a_collector_that_is_not_there_costs_neither_time_nor_more_than_one_log_line() -> None:
+    with logged() as out:
         tracing = Tracing("http://127.0.0.1:9", sample=1.0)
         began = monotonic()
         for _ in range(2_000):
@@ -226,8 +240,6 @@ def test_a_collector_that_is_not_there_costs_neither_time_nor_more_than_one_log_
         handed_over = monotonic() - began
         tracing.close(seconds=0.5)
         closed = monotonic() - began - handed_over
-    finally:
-        structlog.reset_defaults()
     assert handed_over < 2.0
     assert closed < 1.5
     assert out.getvalue().count("traces_not_delivered") <= 1
@@ -244,9 +256,7 @@ class Broken(SpanExporter):
 
 
 def test_the_log_hears_once_of_an_outage_and_once_of_its_end() -> None:
-    out = StringIO()
-    configure("info", stream=out)
-    try:
+    with logged() as out:
         inner = Broken()
         exporter = QuietExporter(inner)
         for _ in range(5):
@@ -254,8 +264,6 @@ def test_the_log_hears_once_of_an_outage_and_once_of_its_end() -> None:
         inner.outcome = SpanExportResult.SUCCESS
         exporter.export([])
         exporter.export([])
-    finally:
-        structlog.reset_defaults()
     assert out.getvalue().count("traces_not_delivered") == 1
     assert out.getvalue().count("traces_delivered_again") == 1
 

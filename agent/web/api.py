@@ -1,0 +1,206 @@
+"""The HTTP side as one ASGI app: metrics, health of the agent itself, heartbeats, the JSON API, the pages."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agent.core.durations import parse_duration
+from agent.core.events import EventKind
+from agent.ports import ServiceRow, StoreUnavailable
+from agent.web.answers import Chunks, accepts_gzip, json_list, to_json
+from agent.web.beats import PATIENCE, BeatEndpoint
+from agent.web.deps import WebDeps
+from agent.web.gate import Gate, Refusal
+from agent.web.pages import page_routes
+from agent.web.views import limits, readiness, service_brief, service_full, worst_first
+
+__all__ = ["WebDeps", "create_app"]
+
+log = structlog.get_logger()
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LONGEST_REQUEST = 256 * 1024  # bytes of a body of the API
+MOST_EVENTS = 1000
+
+
+def create_app(deps: WebDeps) -> ASGIApp:
+    """The app. Beats go past the router; everything but beats and the agent's own health goes through the gate."""
+    api = Api(deps)
+    routes = Starlette(
+        routes=[*api.routes(), *page_routes(deps)],
+        exception_handlers={StoreUnavailable: _store_unavailable, HTTPException: _http_error, 500: _crashed},
+    )
+    beats = BeatEndpoint(deps)
+    gate = Gate(deps.tokens)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path.startswith("/beat/"):
+            await beats(scope, receive, send)
+            return
+        refusal = None
+        if path not in OPEN_PATHS:
+            refusal = gate.refuse(dict(scope["headers"]), changes=scope["method"] in CHANGES)
+        if refusal is not None:
+            await _refused(refusal)(scope, receive, send)
+            return
+        await routes(scope, receive, send)
+
+    return app
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(value) + b"\n", status, headers, media_type="application/json")
+
+
+def _refused(refusal: Refusal) -> Response:
+    ask = {"www-authenticate": 'Basic realm="codeblue: any name, a token as password"'} if refusal.status == 401 else {}
+    return _json({"error": refusal.error}, refusal.status, ask)
+
+
+async def _store_unavailable(_: Request, error: Exception) -> Response:
+    return _json({"error": f"the store cannot answer now: {error}"}, 503, {"retry-after": "5"})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = (
+        f"there is no {request.url.path}" if error.status_code == 404 and error.detail == "Not Found" else error.detail
+    )
+    return _json({"error": detail}, error.status_code, dict(error.headers or {}))
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    log.error("request_crashed", path=request.url.path, error=f"{type(error).__name__}: {error}")
+    return _json({"error": "internal error: see the agent's log"}, 500)
+
+
+class Api:
+    """The endpoints that answer in JSON, and `/metrics`."""
+
+    def __init__(self, deps: WebDeps) -> None:
+        self._deps = deps
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/metrics", self.metrics),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/api/services", self.services),
+            Route("/api/services/{name}", self.service),
+            Route("/api/incidents", self.incidents),
+            Route("/api/explain/{name}", self.explain),
+            Route("/api/dead-letters", self.dead_letters),
+            Route("/api/dead-letters/replay", self.replay, methods=["POST"]),
+        ]
+
+    def _answer(self, value: Any, status: int = 200) -> Response:
+        text = self._deps.redact(to_json(value).decode())
+        return Response(text + "\n", status, media_type="application/json")
+
+    def _row(self, request: Request) -> ServiceRow:
+        name = request.path_params["name"]
+        row = self._deps.table.get(name)
+        if row is None:
+            raise HTTPException(404, f"there is no service {name!r}")
+        return row
+
+    # ------------------------------------------------------------------------------------- the agent itself
+
+    async def metrics(self, request: Request) -> Response:
+        content_type, chunks = self._deps.metrics(request.headers.get("accept", ""))
+        return Chunks(chunks, content_type, gzip=accepts_gzip(request.headers.get("accept-encoding", "")))
+
+    async def healthz(self, _: Request) -> Response:
+        return _json({"alive": True, "agent": self._deps.agent, "version": self._deps.version})
+
+    async def readyz(self, _: Request) -> Response:
+        found = readiness(self._deps.vitals)
+        answer = {"ready": not found.reasons, "reasons": found.reasons, "degraded": found.degraded}
+        return self._answer(answer, 503 if found.reasons else 200)
+
+    # ------------------------------------------------------------------------------------- what it watches
+
+    async def services(self, request: Request) -> Response:
+        """Every service, worst first; `?health=down` picks one health."""
+        wanted = request.query_params.get("health")
+        rows = worst_first(row for row in self._deps.table.values() if wanted in (None, row.state.health.value))
+        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        return Chunks(json_list(map(service_brief, rows), self._deps.redact), "application/json", gzip=gzip)
+
+    async def service(self, request: Request) -> Response:
+        return self._answer(service_full(self._row(request)))
+
+    async def incidents(self, request: Request) -> Response:
+        """Open incidents, and what the timeline says of opened and closed ones since `?since=` (7d)."""
+        rows = worst_first(self._deps.table.values())
+        events = await self._deps.store.history(None, since=self._since(request, "7d"), limit=MOST_EVENTS)
+        recent = [event for event in events if event.kind in (EventKind.OPENED, EventKind.CLOSED)]
+        return self._answer({"open": [row.state.incident for row in rows if row.state.incident], "recent": recent})
+
+    async def explain(self, request: Request) -> Response:
+        """What led to a service's present state: its results, thresholds, budgets, and its timeline since `?since=`."""
+        row, now = self._row(request), self._deps.now()
+        since = self._since(request, "24h")
+        timeline = await self._deps.store.history(row.name, since=since, limit=MOST_EVENTS)
+        runs = await self._deps.store.runs(row.name, None, since=since, limit=MOST_EVENTS)
+        answer = {"service": service_full(row), **limits(row, self._deps.policy(row.name), now)}
+        return self._answer({**answer, "timeline": timeline, "runs": runs})
+
+    def _since(self, request: Request, otherwise: str) -> datetime:
+        text = request.query_params.get("since", otherwise)
+        try:
+            span: timedelta = parse_duration(text)
+        except ValueError as error:
+            raise HTTPException(400, f"since: {error}") from error
+        return self._deps.now() - span
+
+    # ------------------------------------------------------------------------------------- messages given up
+
+    async def dead_letters(self, _: Request) -> Response:
+        return self._answer(await self._deps.store.dead_letters())
+
+    async def replay(self, request: Request) -> Response:
+        """Send dead letters again: {"keys": [...]} or {"all": true}."""
+        keys = _keys(await _json_body(request))
+        if keys is None:
+            keys = [letter.command.key for letter in await self._deps.store.dead_letters()]
+        return self._answer({"replayed": await self._deps.replay(keys)})
+
+
+def _keys(asked: Any) -> list[str] | None:
+    """The keys that were asked for, None for all. Raises HTTPException for anything else."""
+    if isinstance(asked, dict) and asked.get("all") is True:
+        return None
+    keys = asked.get("keys") if isinstance(asked, dict) else None
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+        raise HTTPException(400, 'expected {"keys": ["..."]} or {"all": true}')
+    return keys
+
+
+async def _json_body(request: Request) -> Any:
+    body = b""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_REQUEST:
+                    raise HTTPException(413, f"more than {LONGEST_REQUEST // 1024} KiB")
+    except TimeoutError:
+        raise HTTPException(408, f"the request did not arrive within {PATIENCE:g} s") from None
+    try:
+        return orjson.loads(body)
+    except ValueError as error:
+        raise HTTPException(400, f"no JSON: {error}") from error

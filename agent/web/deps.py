@@ -1,0 +1,40 @@
+"""What the HTTP side needs of the rest of the agent."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.core.model import Policy
+from agent.ports import BeatIntake, ServiceRow, Store, Vitals
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _unchanged(text: str) -> str:
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebDeps:
+    """Everything is read when it is asked for, so that a reload needs no new app (but for `tokens`).
+
+    `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
+    with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
+    not name. `redact` takes registered secrets out of a text.
+    """
+
+    agent: str
+    version: str
+    table: Mapping[str, ServiceRow]
+    vitals: Vitals
+    store: Store
+    beats: BeatIntake
+    metrics: Callable[[str], tuple[str, Iterable[bytes]]]
+    count_beat: Callable[[str, str], None]
+    replay: Callable[[Sequence[str]], Awaitable[int]]
+    policy: Callable[[str], Policy | None]
+    tokens: tuple[str, ...] = ()
+    redact: Callable[[str], str] = _unchanged
+    now: Callable[[], datetime] = utc_now
