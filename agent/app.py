@@ -108,6 +108,7 @@ class App:
             budget=HostBudget(agent.restarts_at_most, agent.restarts_per),
             evidence=self._evidence,
             agent=agent.name,
+            trace_link=agent.traces.link if agent.traces else "",
         )
         self.outbox = Outbox(
             clock=self.clock, store=self.store, vitals=self.vitals, report=self.engine.tell, counts=self.metrics
@@ -166,9 +167,15 @@ class App:
         `allow_unverified`), and CannotListen for an address that is in use; nothing is left running then."""
         self.hide_secrets(self.config)
         self.connected = await self.connect(self.config.channels.values())
+        stored = await self.store.load()
+        alive_until = await self.store.get_note(ALIVE)
+        now = self.clock.now()
+        blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
+        self.beats.restore(await self.store.load_beats(), blind)
+        self.beats.configure(beat_tokens(self.config), now)
         await self.server.start()
         try:
-            await self._start_watching()
+            await self._start_watching(stored)
         except BaseException:
             await self.stop()
             raise
@@ -178,14 +185,8 @@ class App:
         checks = sum(len(watched.probes) for watched in self.engine.table.values())
         log.info("started", services=len(self.engine.table), checks=checks, listen=self.config.agent.listen)
 
-    async def _start_watching(self) -> None:
+    async def _start_watching(self, stored: Mapping[str, Stored]) -> None:
         config = self.config
-        stored = await self.store.load()
-        alive_until = await self.store.get_note(ALIVE)
-        now = self.clock.now()
-        blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
-        self.beats.restore(await self.store.load_beats(), blind)
-        self.beats.configure(beat_tokens(config), now)
         state = database_path(config)
         await self.logs.start(config.logs, exclude=[state] if state else [])
         await self.children.start_all()

@@ -125,16 +125,17 @@ def validate(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def schema(
-    reference: Annotated[bool, typer.Option("--reference", help="The reference page as Markdown instead.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="The reference pages as Markdown instead.")] = False,
 ) -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from agent.app import TABLES
-    from agent.config import schema as made
+    from agent.config import reference as pages
+    from agent.config.schema import json_schema
 
     if reference:
-        print(made.reference(TABLES), end="")
+        print(pages.file_reference() + pages.reference(TABLES), end="")
     else:
-        print(json.dumps(made.json_schema(TABLES), indent=2))
+        print(json.dumps(json_schema(TABLES), indent=2))
 
 
 @app.command()
@@ -155,11 +156,11 @@ def check(
     try:
         chosen = select(found, [] if all_checks else names or [])
     except LookupError as error:
-        from agent.config.nearest import nearest
+        from agent.config.nearest import did_you_mean
 
         known = [name for service in found.services.values() for name in (service.name, *_full(service))]
-        hint = nearest(str(error.args[0]), known)
-        raise fail(f"no check {error.args[0]!r} in {config}{f'; did you mean {hint!r}?' if hint else ''}", 2) from None
+        name = str(error.args[0])
+        raise fail(f"{config} has no check {name!r}{did_you_mean(name, known)}", 2) from None
     rows = results_of(found, chosen, progress=err if err.is_terminal and not as_json else None)
     show(rows, as_json, render)
     if any(row["verdict"] == "fail" for row in rows):

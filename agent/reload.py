@@ -1,7 +1,6 @@
 """Reload: parse all, validate all, swap. A bad file leaves the old configuration in force, and says so."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import structlog
@@ -104,9 +103,7 @@ async def _apply(app: App, difference: Changes) -> None:
 
 def fingerprint(config: Config, path: Path) -> tuple[object, ...]:
     """What changes when a file of the configuration is edited, or one comes or goes in a folder that it includes."""
-    files = sorted({path, *config.files})
-    folders = sorted({file.parent for file in config.files if file != path})
-    return (*map(_stat, files), *(tuple(sorted(os.listdir(folder))) for folder in folders if folder.is_dir()))
+    return tuple(map(_stat, sorted({path, *config.files})))
 
 
 def _stat(file: Path) -> tuple[int, int, int] | None:

@@ -135,7 +135,6 @@ class AgentKeys(Envelope):
         (),
         description="host:port of things that always answer: when none does, a failing remote target isn't believed.",
     )
-    page: Names = Field((), description="Who hears that the agent itself is in trouble.")
 
 
 class ProcessKeys(Envelope):

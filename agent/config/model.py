@@ -92,7 +92,6 @@ class AgentSpec:
     log_size: int = 1_073_741_824  # bytes of the log store, about
     traces: Traces | None = None
     control: tuple[str, ...] = ()  # host:port that must be reachable before a remote target's failure is believed
-    page: tuple[str, ...] = ()  # who hears that the agent itself is in trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

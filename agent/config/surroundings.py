@@ -18,7 +18,7 @@ from agent.core.durations import format_duration
 from agent.ports import LogSpec, ProcessSpec
 
 
-def read_agent(value: object, place: Place, channels: Collection[str], reading: Reading) -> AgentSpec | None:
+def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | None:
     """The agent's own settings."""
     keys = reading.model(AgentKeys, {} if value is None else value, place)
     if not keys:
@@ -27,7 +27,6 @@ def read_agent(value: object, place: Place, channels: Collection[str], reading: 
         reading.report.add(
             place.at("listen"), f"{keys.listen} can be reached by others: set agent.tokens, or listen on 127.0.0.1"
         )
-    check_channels(keys.page, channels, place.at("page"), reading.report)
     traces = keys.traces
     return AgentSpec(
         name=keys.name or socket.gethostname(),
@@ -45,7 +44,6 @@ def read_agent(value: object, place: Place, channels: Collection[str], reading: 
         if traces
         else None,
         control=keys.control,
-        page=keys.page,
     )
 
 

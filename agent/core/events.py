@@ -102,6 +102,7 @@ class Context:
     blind: str = ""
     restarts_left: int = 1_000_000
     agent: str = ""
+    trace_link: str = ""  # a URL with {trace_id} in it
 
 
 class EventKind(StrEnum):

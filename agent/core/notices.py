@@ -136,6 +136,8 @@ def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
         facts["Down upstream"] = ", ".join(sick)
     if draft.context.agent:
         facts["Agent"] = draft.context.agent
+    if draft.context.trace_link and incident.trace_id:
+        facts["Trace"] = draft.context.trace_link.replace("{trace_id}", incident.trace_id)
     return facts
 
 

@@ -73,6 +73,7 @@ class Engine:
         budget: HostBudget,
         evidence: Evidence,
         agent: str = "",
+        trace_link: str = "",
     ) -> None:
         self.table: dict[str, Watched] = {}
         self.outlet: Outlet | None = None
@@ -84,6 +85,7 @@ class Engine:
         self._budget = budget
         self._evidence = evidence
         self._agent = agent
+        self._trace_link = trace_link
         self._waking: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -217,6 +219,7 @@ class Engine:
             blind=blind,
             restarts_left=self._budget.left(now),
             agent=self._agent,
+            trace_link=self._trace_link,
         )
         return decide(watched.row.state, event, watched.policy, context)
 

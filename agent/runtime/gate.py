@@ -67,6 +67,8 @@ class Gate:
         lag = self.lag_since(began)
         if lag > LAG_TO_DOUBT and result.reason in ("timeout", "latency", "overdue"):
             return f"this agent was {lag:.1f} s late itself during the check"
+        if result.reason == "overdue":
+            return await self._network() if self.control else ""
         if local or result.reason not in NETWORK_REASONS or is_loopback(result.target):
             return ""
         return await self._network()
