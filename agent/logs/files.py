@@ -88,15 +88,22 @@ class FileFollower:
             self._scanned_at = now
             self._scan(now)
         else:
-            for path, key in list(self._paths.items()):
-                tail = self._files.tails.get(key)
-                if tail is not None and now - tail.changed_at < _ACTIVE:
-                    self._look(path, tail.position.service, from_end=False)
+            self._glance(now)
         chunks = self._read(now, scanning)
         if self._files.changes:
             chunks.append(Chunk(source="", service="", lines=[], positions=self._files.changes))
             self._files.changes = {}
         return chunks
+
+    def _glance(self, now: float) -> None:
+        """Between scans: whether files that are being written to were rotated, and files with a plain name came."""
+        for path, key in list(self._paths.items()):
+            tail = self._files.tails.get(key)
+            if tail is not None and now - tail.changed_at < _ACTIVE:
+                self._look(path, tail.position.service, from_end=False)
+        for pattern, service in self._patterns:
+            if pattern not in self._paths and not glob.has_magic(pattern):
+                self._look(pattern, service, from_end=None, pattern_seen=self._scans.get(pattern))
 
     def _read(self, now: float, scanning: bool) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -141,8 +148,9 @@ class FileFollower:
                 if not path.endswith(COMPRESSED):
                     self._look(path, service, from_end=None, pattern_seen=seen)
             self._scans[pattern] = wall
-        self._paths = {path: key for path, key in self._paths.items() if os.path.exists(path)}
-        self._files.let_go(self._paths.values(), self._most_open)
+        known = self._files.tails.keys() | self._files.saved.keys()
+        self._paths = {path: key for path, key in self._paths.items() if key in known}
+        self._files.let_go((key for path, key in self._paths.items() if os.path.exists(path)), self._most_open)
         if now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now
             self._files.forget_deleted()
@@ -164,12 +172,10 @@ class FileFollower:
                 tail.position.seen = max(tail.position.seen, self._wall())
                 tail.position.service = service
             return
-        if not stat.S_ISREG(status.st_mode) or self._excluded(path, key) or self._unchanged(key, status):
+        if not stat.S_ISREG(status.st_mode) or self._excluded(path, key) or self._unchanged(path, key, status):
             return
-        previous = self._files.tails.get(before) if before else None
-        if previous is not None:
-            previous.retired = True
-            self._files.missed(previous.position)
+        if before is not None and before != key:
+            self._files.left(before)
             from_end = False
         elif from_end is None:
             from_end = self._begin_at_end(status, pattern_seen)
@@ -181,10 +187,14 @@ class FileFollower:
             return status.st_mtime_ns < pattern_seen - _SECOND
         return status.st_size > _SMALL or status.st_mtime_ns < self._wall() - _NEW
 
-    def _unchanged(self, key: str, status: os.stat_result) -> bool:
+    def _unchanged(self, path: str, key: str, status: os.stat_result) -> bool:
         """A file that was read to its end and closed, and has not been written to since."""
         known = self._files.saved.get(key)
-        return known is not None and status.st_size == known.offset and status.st_mtime_ns <= known.seen
+        if known is None or status.st_size != known.offset or status.st_mtime_ns > known.seen:
+            return False
+        if known.path == path:
+            known.seen = self._wall()
+        return True
 
     def _excluded(self, path: str, key: str) -> bool:
         real = os.path.realpath(path)

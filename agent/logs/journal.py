@@ -67,7 +67,8 @@ def _text(message: Any) -> str | bytes:
     if isinstance(message, list):
         if message and all(isinstance(item, int) and 0 <= item < 256 for item in message):
             return bytes(message)
-        return "\n".join(str(_text(item)) for item in message)
+        parts = [_text(item) for item in message]
+        return "\n".join(part if isinstance(part, str) else part.decode("utf-8", "replace") for part in parts)
     return ""
 
 
@@ -137,12 +138,13 @@ class JournalFollower:
             self._program, *self._options, *options, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, limit=_LINE_LIMIT,
         )  # fmt: skip
-        assert child.stdout is not None
         try:
-            return entry_of(await asyncio.wait_for(self._next(child.stdout), _PROBE_TIMEOUT))
-        finally:
+            output, _ = await asyncio.wait_for(child.communicate(), _PROBE_TIMEOUT)
+        except BaseException:
             _kill(child)
             await child.wait()
+            raise
+        return entry_of(output.partition(b"\n")[0])
 
     def _argv(self) -> Sequence[str]:
         units = [f"--unit={unit}" for unit in self._services]

@@ -124,6 +124,15 @@ class OpenFiles:
             for tail in self.tails.values()
         )
 
+    def left(self, key: str) -> None:
+        """The file's path leads to another one by now."""
+        tail = self.tails.get(key)
+        if tail is not None:
+            tail.retired = True
+        position = tail.position if tail is not None else self.saved.get(key)
+        if position is not None:
+            self.missed(position)
+
     def missed(self, position: Position) -> None:
         """The path leads to another file than before: read those that came and were rotated away in between."""
         found: list[tuple[int, str]] = []
