@@ -3,6 +3,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -319,4 +320,40 @@ async def test_runs_and_timeline_of_the_bad_time_are_bounded_and_written(path: P
     await store.heal()
     assert len(await store.history("photos", since=T0, limit=20_000)) == 10_000
     assert await store.runs("photos", "http", since=T0) == [replace(run, last_at=at(19), count=3)]
+    await store.close()
+
+
+async def test_a_full_disk_stops_nothing_and_is_written_when_there_is_room(path: Path, troubles: Troubles) -> None:
+    primary = SqlStore(f"sqlite:///{path}", reopens=False)
+    store = ResilientStore(primary, on_trouble=troubles)
+    await store.load()
+    await primary._writer.submit(lambda conn: conn.exec_driver_sql("PRAGMA max_page_count=1").scalar())
+    big = replace(notice("n1"), evidence={"log": "x" * 200_000})
+    assert await store.commit("photos", 0, decided(down(), big, restart("r1"))) == 1
+    assert "no space is left" in store.trouble
+    assert await store.claim(["n1", "r1"], at(1)) == {"n1", "r1"}
+    await store.heal()
+    assert "no space is left" in store.trouble
+    conn = primary._database.connection()
+    conn.exec_driver_sql("PRAGMA max_page_count=1000000").close()
+    conn.rollback()
+    await store.heal()
+    assert troubles[-1] == ""
+    assert {key: item.status for key, item in (await on_disk(path, "n1", "r1")).items()} == {
+        "n1": "claimed",
+        "r1": "claimed",
+    }
+    await store.close()
+
+
+async def test_a_healthy_service_costs_the_mirror_next_to_nothing(path: Path) -> None:
+    states = [healthy(f"s{i}") for i in range(10_000)]
+    store = resilient(path)
+    await store.load()
+    await asyncio.gather(*(store.commit(state.service, 0, decided(state)) for state in states))
+    assert store.trouble == ""
+    mirror = store._mirror
+    assert all(mirror.states[state.service].state is state for state in states[:10])
+    extra = sys.getsizeof(mirror.states) + 10_000 * sys.getsizeof(mirror.states["s0"])
+    assert extra / 10_000 < 128  # bytes each
     await store.close()
