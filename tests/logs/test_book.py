@@ -105,7 +105,7 @@ async def test_tail_answers_at_once_also_when_the_store_is_broken(tmp_path: Path
         logs.feed(line(str(n), ago=30 - n))
     began = time.perf_counter()
     assert len(await logs.tail("photos", before=NOW, lines=20)) == 20
-    assert time.perf_counter() - began < 0.01
+    assert time.perf_counter() - began < 0.05
     assert len(await logs.tail("photos", before=NOW, lines=40)) == 30
     (tmp_path / "missing").mkdir()
     await logs.stop()
@@ -167,7 +167,6 @@ async def test_others_on_the_event_loop_are_not_kept_waiting_by_a_flood(logs: Lo
         await asyncio.sleep(0.001)
         waits.append(time.perf_counter() - began)
     waits.sort()
-    print(len(waits), [waits[int(len(waits) * q)] for q in (0.5, 0.9, 0.99)], waits[-1])
     assert waits[len(waits) // 2] < 0.02
 
 

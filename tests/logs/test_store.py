@@ -71,10 +71,10 @@ def test_a_line_that_is_not_unicode_is_stored_with_question_marks(make: Make, pa
     assert tail(path) == [line("bad ?", source="file:/?.log", fields={"k": "?"})]
 
 
-def test_lines_are_in_the_file_within_a_second_without_being_asked(make: Make, path: Path) -> None:
+def test_lines_get_into_the_file_without_being_asked(make: Make, path: Path) -> None:
     store = make()
     store.put([line("one")])
-    until(lambda: store.written == 1, timeout=1.5)
+    until(lambda: store.written == 1, timeout=3)
 
 
 def test_a_bunch_that_cannot_be_stored_at_all_is_dropped_alone_and_counted(make: Make, path: Path, said: Said) -> None:
