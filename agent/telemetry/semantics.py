@@ -9,7 +9,8 @@ Attributes = dict[str, str | int | float | bool]
 
 
 def run_attributes(service: str, check: str, type: str, result: CheckResult) -> Attributes:
-    """What is known of one run. `values["status"]` is an HTTP status, `evidence["url"]` an address asked for."""
+    """What is known of one run. `values["status"]` is an HTTP status (0: there was none), `evidence["request"]` is
+    "METHOD URL"."""
     found: Attributes = {
         "codeblue.service": service,
         "codeblue.check": check,
@@ -20,10 +21,12 @@ def run_attributes(service: str, check: str, type: str, result: CheckResult) -> 
     }
     if result.verdict is Verdict.FAIL:
         found["error.type"] = result.reason
-    if "status" in result.values:
-        found["http.response.status_code"] = int(result.values["status"])
-    if "url" in result.evidence:
-        found["url.full"] = without_credentials(result.evidence["url"])
+    if status := result.values.get("status"):
+        found["http.response.status_code"] = int(status)
+    method, _, url = result.evidence.get("request", "").partition(" ")
+    if url:
+        found["http.request.method"] = method
+        found["url.full"] = without_credentials(url)
     return found | (address(result.target) if result.target else {})
 
 

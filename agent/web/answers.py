@@ -7,9 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+log = structlog.get_logger()
+
+SEND_WITHIN = 60.0  # seconds for a whole answer to be read
 GZIP = 31  # zlib's window bits for a gzip header and trailer
 
 
@@ -77,10 +81,18 @@ class Chunks(Response):
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
-            for chunk in self._chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await asyncio.sleep(0)
+            try:
+                async with asyncio.timeout(SEND_WITHIN):
+                    await self._send_all(send)
+            except TimeoutError:
+                log.warning("reader_too_slow", path=scope["path"], seconds=SEND_WITHIN)
+                return  # the server closes the connection of an answer that was not finished
         await send({"type": "http.response.body", "body": b""})
+
+    async def _send_all(self, send: Send) -> None:
+        for chunk in self._chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)
 
 
 def json_list(items: Iterable[Any], redact: Callable[[str], str], size: int = 200) -> Iterator[bytes]:

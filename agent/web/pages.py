@@ -105,7 +105,7 @@ class Pages:
             now,
             lines=lines,
             left_out=left_out,
-            headline=headline(counts(rows)),
+            title=headline(counts(rows)),
             counts=counts(rows),
             total=len(rows),
             incidents=incidents[:MOST_STRIPS],
@@ -130,6 +130,7 @@ class Pages:
         return self._render(
             "service.html",
             now,
+            title=f"{name} is {row.state.health.value}",
             row=row,
             strips=strips,
             timeline=list(reversed(timeline))[:MOST_EVENTS],

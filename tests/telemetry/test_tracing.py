@@ -21,7 +21,7 @@ from agent.core.events import Event, EventKind
 from agent.core.model import CheckResult, Verdict
 from agent.telemetry.logging import configure
 from agent.telemetry.otlp import QuietExporter
-from agent.telemetry.semantics import address, without_credentials
+from agent.telemetry.semantics import address, run_attributes, without_credentials
 from agent.telemetry.spans import Recent, nanoseconds
 from agent.telemetry.tracing import ProbeTrace, Tracing, traces_url
 
@@ -113,7 +113,7 @@ def test_a_run_is_sent_under_the_very_ids_that_the_target_was_told(receiver: Rec
     found = result(
         phases={"dns": 0.001, "connect": 0.002, "first_byte": 0.02},
         values={"status": 503.0},
-        evidence={"url": "https://user:pw@photos.internal/health?key=1"},
+        evidence={"request": "GET https://user:pw@photos.internal/health?key=1"},
         target="photos.internal:443",
     )
     tracing.check_finished("photos", "front", "http", found, trace)
@@ -136,6 +136,7 @@ def test_a_run_is_sent_under_the_very_ids_that_the_target_was_told(receiver: Rec
         "codeblue.summary": "answered 503",
         "error.type": "status",
         "http.response.status_code": 503,
+        "http.request.method": "GET",
         "url.full": "https://photos.internal/health",
         "server.address": "photos.internal",
         "server.port": 443,
@@ -273,6 +274,12 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in (1, 2, 1, 3):
         recent.put(number, number)
     assert (recent.get(1), recent.get(2), recent.get(3)) == (1, None, 3)
+
+
+def test_a_run_without_an_answer_has_no_status() -> None:
+    attributes = run_attributes("photos", "front", "http", result(values={"status": 0.0}, reason="refused"))
+    assert "http.response.status_code" not in attributes
+    assert attributes["error.type"] == "refused"
 
 
 @pytest.mark.parametrize(

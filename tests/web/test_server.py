@@ -7,10 +7,12 @@ from contextlib import suppress
 
 import pytest
 
+from agent.core.model import Health
+from agent.web import answers
 from agent.web import server as ours
 from agent.web.api import create_app
 from agent.web.server import CannotListen, Server
-from tests.web.site import Site, serving
+from tests.web.site import Site, a_check, a_service, serving
 
 
 async def test_an_address_in_use_is_one_clear_message() -> None:
@@ -102,3 +104,20 @@ async def test_a_second_request_on_the_same_connection_is_answered() -> None:
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert b"200 OK" in await reader.readuntil(b"}\n")
         writer.close()
+
+
+async def test_a_reader_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SEND_WITHIN", 0.3)
+    site = Site(services=[a_service(f"s{number}", Health.UP, a_check()) for number in range(10_000)])
+    async with serving(site) as browser:
+        reader, writer = await asyncio.open_connection("127.0.0.1", browser.port, limit=1024)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await asyncio.sleep(0.6)  # the kernel's buffers are full by now, and the time is over
+        received = 0
+        with suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                while part := await reader.read(65_536):
+                    received += len(part)
+        writer.close()
+    whole = sum(map(len, site.metrics.render()[1]))
+    assert received < whole
