@@ -268,10 +268,15 @@ def logs_tail(
 
 @app.command()
 def demo(
-    keep: Annotated[bool, typer.Option(help="Keep the demo's folder (store, logs).")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's folder (store, logs).")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Save what was printed as an SVG picture.")] = None,
 ) -> None:
     """The whole story in under a minute, with real processes; exit code 1 if any of it did not happen."""
     from agent.commands.demo import tell
 
-    if not tell(keep=keep):
+    if not tell(keep=keep, picture=picture):
         raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()
