@@ -400,7 +400,8 @@ class ChannelType(Generic[O]):
 
 
 class StoreUnavailable(Exception):
-    """The store could not do it now (missing, locked, full, read-only). Nothing was changed."""
+    """The store could not do it now (missing, locked, full, read-only). Nothing was changed; only where the text says
+    that it did not answer is that not known."""
 
 
 class VersionConflict(Exception):
@@ -476,11 +477,12 @@ class Store(Protocol):
     async def settle(
         self, key: str, at: datetime, *, receipt: Receipt | None = None, outcome: ActionOutcome | None = None
     ) -> None:
-        """It is done: a delivered notice with its receipt, or a restart with its outcome. Settled is settled."""
+        """It is done: a delivered notice with its receipt, or a restart with its outcome. Settled is settled. Ends the
+        attempt that a claim began, and counts it; so does `bury`."""
         ...
 
     async def postpone(self, key: str, due_at: datetime, error: str) -> None:
-        """It failed and is tried again: back to pending, one more try counted."""
+        """It failed and is tried again: back to pending, one more try counted. A claimed restart stays claimed."""
         ...
 
     async def bury(self, key: str, at: datetime, error: str) -> None:
@@ -506,18 +508,20 @@ class Store(Protocol):
     async def dead_letters(self) -> Sequence[Outgoing]: ...
 
     async def replay(self, keys: Sequence[str], at: datetime) -> int:
-        """Make dead letters pending again with their tries at zero. Returns how many there were."""
+        """Make dead notices pending again with their tries at zero. Returns how many there were. Never a restart."""
         ...
 
     async def history(self, service: str | None, *, since: datetime, limit: int = 1000) -> Sequence[Event]:
-        """Timeline rows, oldest first; of every service when None."""
+        """The newest `limit` timeline rows since then, oldest first; of every service when None."""
         ...
 
     async def save_beats(self, beats: Mapping[tuple[str, str], BeatState]) -> None: ...
 
     async def load_beats(self) -> Mapping[tuple[str, str], BeatState]: ...
 
-    async def save_runs(self, runs: Iterable[Run]) -> None: ...
+    async def save_runs(self, runs: Iterable[Run]) -> None:
+        """A run of the same check that began at the same time is the same one, grown longer."""
+        ...
 
     async def runs(self, service: str, check: str | None, *, since: datetime, limit: int = 1000) -> Sequence[Run]: ...
 

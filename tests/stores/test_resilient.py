@@ -357,3 +357,60 @@ async def test_a_healthy_service_costs_the_mirror_next_to_nothing(path: Path) ->
     extra = sys.getsizeof(mirror.states) + 10_000 * sys.getsizeof(mirror.states["s0"])
     assert extra / 10_000 < 128  # bytes each
     await store.close()
+
+
+async def test_what_an_older_file_says_is_pending_and_memory_has_long_forgotten_is_not_sent(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), notice("n1"), restart("r1")))
+    await store.close()
+    backup = path.with_name("backup")
+    backup.write_bytes(path.read_bytes())
+    store = resilient(path)
+    await store.load()
+    await store.claim(["n1", "r1"], at(1))
+    await store.settle("n1", at(2))
+    await store.settle("r1", at(2))
+    await store.commit("photos", 1, decided(healthy()))
+    await store.close()
+    store = resilient(path)
+    await store.load()
+    backup.replace(path)
+    await store.commit("photos", 2, decided(healthy(seconds=9)))
+    await store.heal()
+    assert list(await store.pending()) == []
+    assert list(await store.claim(["n1", "r1"], at(3))) == []
+    await store.close()
+
+
+async def test_what_somebody_else_settled_in_the_meantime_stays_settled(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), notice("n1")))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    await store.claim(["n1"], at(1))
+    await store.postpone("n1", at(9), "server: 500")
+    other.execute("UPDATE outbox SET status = 'cancelled' WHERE key = 'n1'")
+    other.execute("COMMIT")
+    other.close()
+    await store.heal()
+    assert store.trouble == ""
+    assert (await store.outgoing(["n1"]))["n1"].status == "cancelled"
+    await store.close()
+
+
+async def test_loading_again_believes_the_database(path: Path) -> None:
+    store = resilient(path)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), notice("n1")))
+    other = SqlStore(f"sqlite:///{path}")
+    await other.commit("photos", 1, decided(down(), cancelled=("n1",)))
+    await other.close()
+    with pytest.raises(VersionConflict):
+        await store.commit("photos", 1, decided())
+    assert (await store.load())["photos"].version == 2
+    path.unlink()
+    assert await store.commit("photos", 2, decided(down())) == 3
+    assert await store.claim(["n1"], at(1)) == frozenset()
+    await store.close()
