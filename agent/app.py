@@ -88,7 +88,7 @@ class App:
         self.beats = Beats()
         self.logs = Logs(
             LogStore(log_path(config), retention=agent.log_retention, size=agent.log_size),
-            on_count=self.metrics.count_log,
+            on_count=self._count_lines,
         )
         self.resolver = ThreadResolver()
         self.http = CurlClient(self.resolver)
@@ -293,6 +293,10 @@ class App:
             text = "\n".join(f"{line.at:%H:%M:%S} {line.level:<8} {line.text}" for line in lines)
             evidence["Last log lines before the first miss"] = text
         return {name: redact(text) for name, text in evidence.items()}
+
+    def _count_lines(self, service: str, source: str, level: str, count: int) -> None:
+        """By kind of source (file, journal, process): rotated files have too many names for a label."""
+        self.metrics.count_log(service, source.partition(":")[0], level, count)
 
     def _child_line(self, process: str, _stream: str, text: str) -> None:
         self.logs.feed_text(f"process:{process}", self.owners.get(process, process), text)

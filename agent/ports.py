@@ -204,6 +204,10 @@ class LogBook(Protocol):
 
     def last_match(self, service: str, pattern: str, level: str = "") -> LogLine | None: ...
 
+    def pattern_trouble(self, service: str, pattern: str, level: str = "") -> str:
+        """Why a pattern counts nothing, "" while it does: it is no regular expression, or far too slow a one."""
+        ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Vitals:

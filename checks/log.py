@@ -68,6 +68,8 @@ async def run(options: LogOptions, ctx: CheckContext) -> CheckResult:
     logs, now = ctx.tools.logs, ctx.started
     level = options.level or ""
     watched = now - logs.watched_since(ctx.service, options.match, level)
+    if trouble := logs.pattern_trouble(ctx.service, options.match, level):
+        return ctx.unknown("pattern", f"/{options.match}/ is not counted: {trouble}")
     most, least = options.limit, options.at_least
     texts, values = [], {}
     if most is not None:

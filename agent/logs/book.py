@@ -55,7 +55,7 @@ class Logs:
         self._journal_directory = journal_directory
         self._now = now
         self._rings: dict[str, deque[LogLine]] = {}
-        self._patterns: dict[str, dict[str, Pattern | None]] = {}
+        self._patterns: dict[str, dict[tuple[str, str], Pattern | None]] = {}
         self._exclude: tuple[Path, ...] = ()
         self._saved: dict[str, str] = {}
         self._specs: tuple[LogSpec, ...] = ()
@@ -184,31 +184,35 @@ class Logs:
             return recent
         return _merged(older, recent)[-lines:] if lines > 0 else []
 
-    def count(self, service: str, pattern: str, since: datetime) -> int:
-        found = self._pattern(service, pattern)
+    def count(self, service: str, pattern: str, since: datetime, level: str = "") -> int:
+        found = self._pattern(service, pattern, level)
         return 0 if found is None else found.count(since, time.time())
 
-    def last_match(self, service: str, pattern: str) -> LogLine | None:
-        found = self._pattern(service, pattern)
+    def watched_since(self, service: str, pattern: str, level: str = "") -> datetime:
+        found = self._pattern(service, pattern, level)
+        return self._now() if found is None else found.since
+
+    def last_match(self, service: str, pattern: str, level: str = "") -> LogLine | None:
+        found = self._pattern(service, pattern, level)
         return None if found is None else found.last
 
-    def pattern_trouble(self, service: str, pattern: str) -> str:
-        """Why a pattern counts nothing, "" while it does: it is no regular expression, or far too slow a one."""
-        found = self._pattern(service, pattern)
+    def pattern_trouble(self, service: str, pattern: str, level: str = "") -> str:
+        found = self._pattern(service, pattern, level)
         return "not a regular expression, or one too many" if found is None else found.trouble
 
-    def _pattern(self, service: str, expression: str) -> Pattern | None:
+    def _pattern(self, service: str, expression: str, level: str) -> Pattern | None:
         known = self._patterns.setdefault(service, {})
-        if expression not in known:
+        key = (expression, level)
+        if key not in known:
             if sum(len(patterns) for patterns in self._patterns.values()) >= _MOST_PATTERNS:
                 log.warning("log_patterns_too_many", limit=_MOST_PATTERNS, service=service, pattern=expression)
                 return None
             try:
-                known[expression] = Pattern(expression, time.time())
+                known[key] = Pattern(expression, self._now().timestamp(), level=level)
             except re.error as error:
-                known[expression] = None
+                known[key] = None
                 log.warning("log_pattern_invalid", service=service, pattern=expression, error=str(error))
-        return known[expression]
+        return known[key]
 
     # ------------------------------------------------------------------------------------------------ tasks
 

@@ -18,6 +18,11 @@ _TENS = ("", "debug", "debug", "info", "warning", "error", "critical")  # pino a
 _PYTHON = ("", "debug", "info", "warning", "error", "critical")  # logging.DEBUG 10 .. logging.CRITICAL 50
 
 
+def at_least(level: str) -> frozenset[str] | None:
+    """The levels that are that serious or more; None, which is any and none, for an empty one."""
+    return frozenset(LEVELS[RANK[level] :]) if level else None
+
+
 def level_of_word(word: str) -> str:
     """The level that a word in any case stands for, "" for a word that is no level."""
     return _LEVEL_OF.get(word.lower(), "")

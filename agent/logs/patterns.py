@@ -2,11 +2,12 @@
 
 import re
 from array import array
-from datetime import datetime
+from datetime import UTC, datetime
 from time import perf_counter
 
 import structlog
 
+from agent.logs.levels import at_least
 from agent.ports import LogLine
 
 log = structlog.get_logger()
@@ -24,8 +25,11 @@ class Pattern:
     """One expression over one service's lines. A ring of seconds as long as the longest window that was asked for:
     its memory is 8 bytes a second, and does not grow with the lines."""
 
-    def __init__(self, expression: str, now: float, *, patience: float = _HOPELESS) -> None:
-        """Raises re.error. `patience` are the seconds after which it is given up."""
+    def __init__(self, expression: str, now: float, *, level: str = "", patience: float = _HOPELESS) -> None:
+        """Counts lines of `level` or worse, of any where it is empty. `patience` are the seconds after which it is
+        given up. Raises re.error."""
+        self.since = datetime.fromtimestamp(now, UTC)
+        self._levels = at_least(level)
         self._patience = patience
         self.last: LogLine | None = None
         self.trouble = ""  # why it counts nothing any more
@@ -38,7 +42,7 @@ class Pattern:
     def offer(self, line: LogLine, now: float) -> None:
         """Count the line if it matches. It counts in the second in which it was written, not in the one in which it
         was read."""
-        if self.trouble:
+        if self.trouble or (self._levels is not None and line.level not in self._levels):
             return
         began = perf_counter()
         found = self._find(line.text, 0, self._text) is not None

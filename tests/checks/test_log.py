@@ -20,6 +20,7 @@ class Book:
 
     def __init__(self, lines: Sequence[LogLine], watched: str) -> None:
         self.lines = lines
+        self.trouble = ""
         self.since = NOW - parse_duration(watched)
 
     def _found(self, service: str, pattern: str, level: str) -> list[LogLine]:
@@ -39,6 +40,9 @@ class Book:
 
     def watched_since(self, service: str, pattern: str, level: str = "") -> datetime:
         return self.since
+
+    def pattern_trouble(self, service: str, pattern: str, level: str = "") -> str:
+        return self.trouble
 
     def last_match(self, service: str, pattern: str, level: str = "") -> LogLine | None:
         return max(self._found(service, pattern, level), key=lambda line: line.at, default=None)
