@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -62,7 +63,8 @@ def tell(*, keep: bool, picture: Path | None = None) -> bool:
         if keep:
             console.print(f"\nKept: {folder}", soft_wrap=True)
     if picture is not None:
-        console.save_svg(str(picture), title="codeblue demo")
+        svg = console.export_svg(title="codeblue demo")
+        picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL))  # nothing is fetched to look at it
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
     return True

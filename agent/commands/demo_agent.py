@@ -56,6 +56,7 @@ class DemoAgent:
         self._pids: dict[str, int] = {}
         self._pages: list[str] = []
         self._taken = 0
+        self._telling = False
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self._config), "--log-json"]
@@ -100,7 +101,7 @@ class DemoAgent:
             fact = Fact(kind, entry.get("service", ""), entry.get("text", ""))
             self._facts.append(fact)
             self._news.notify_all()
-        if kind in TOLD:
+        if kind in TOLD and self._telling:
             mark, style = TOLD[kind]
             self._say(Text.assemble((f"{mark} ", style), (f"{fact.service:<8}", "bold"), fact.text))
 
@@ -142,6 +143,7 @@ class DemoAgent:
         self.stay(2.5)
         with self._news:
             self._taken = len(self._facts)
+            self._telling = True
 
     def stay(self, seconds: float) -> None:
         """Let some time pass, in which nothing more should happen."""

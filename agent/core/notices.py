@@ -14,11 +14,11 @@ UNDELIVERED = "The page that opened this incident never arrived here."
 _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
     {
         None: "still running",
-        Outcome.DONE: "was done",
+        Outcome.DONE: "done",
         Outcome.FAILED: "failed",
         Outcome.TIMEOUT: "timed out",
-        Outcome.INTERRUPTED: "was cut off by a restart of the agent",
-        Outcome.EXPIRED: "was never started",
+        Outcome.INTERRUPTED: "cut off by a restart of the agent",
+        Outcome.EXPIRED: "never started",
     }
 )
 
@@ -143,7 +143,7 @@ def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
 
 def _tried(tried: Tried) -> str:
     detail = f" ({tried.detail})" if tried.detail else ""
-    return f"restart by {tried.action} at {tried.at:%H:%M:%S} {_OUTCOMES[tried.outcome]}{detail}"
+    return f"{tried.at:%H:%M:%S} restart by {tried.action}: {_OUTCOMES[tried.outcome]}{detail}"
 
 
 def _stamp(at: datetime) -> str:

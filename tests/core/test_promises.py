@@ -76,7 +76,7 @@ class TestPromise2NeverMoreRestartsThanTheBudget:
         assert len(story.restarts) == 2
         page = story.notices(NoticeKind.OPENED)[0]
         assert "2 of 2" in page.note
-        assert "was done" in page.facts["Tried"]
+        assert ": done" in page.facts["Tried"]
         assert "failed" in page.facts["Tried"]
 
     def test_the_budget_counts_over_incidents(self) -> None:
