@@ -59,6 +59,8 @@ class Lane:
         self._closed_until = 0.0  # the channel asked for silence until then (429)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._busy = False
+        self._stopping = False
 
     def __len__(self) -> int:
         return len(self._items)
@@ -82,8 +84,12 @@ class Lane:
             self._cancelled.add(key)
             self._news.set()
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float = 0.0) -> None:
+        """Begin nothing more; a message that is being sent has `grace` seconds to come to its end."""
+        self._stopping = True
         if self._task is not None:
+            if self._busy and grace > 0:
+                await asyncio.wait([self._task], timeout=grace)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -95,15 +101,19 @@ class Lane:
         self._news.set()
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopping:
             item = await self._next()
+            self._busy = True
             try:
                 await self._deal_with(item)
             except Exception:
                 log.exception("delivery_crashed", channel=self.name, key=item.notice.key)
                 item.due = asyncio.get_running_loop().time() + 5.0
                 self._push(item)
-            await asyncio.sleep(self.pause)
+            finally:
+                self._busy = False
+            if not self._stopping:
+                await asyncio.sleep(self.pause)
 
     async def _next(self) -> Item:
         """The most urgent notice that is due, once there is one and the channel may be used."""
@@ -141,7 +151,11 @@ class Lane:
 
     async def _deal_with(self, item: Item) -> None:
         notice = item.notice
-        if notice.key in self._cancelled or not await self._calls.claim(notice):
+        if notice.key in self._cancelled:
+            self._drop(notice.key)
+            await self._calls.retracted(notice)  # one that a life before had begun to send is not cancelled by a commit
+            return
+        if not await self._calls.claim(notice):
             self._drop(notice.key)
             return
         try:

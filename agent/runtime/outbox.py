@@ -59,6 +59,7 @@ class Outbox:
         self._report = report
         self._counts = counts
         self._lanes: dict[str, Lane] = {}
+        self._ours: set[str] = set()  # notices that the store has as claimed by us
         self._orders: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._calls = LaneCalls(
@@ -96,8 +97,10 @@ class Outbox:
             await self._store.settle(order.key, now, outcome=outcome)
             self._finished(order, outcome)
         for outgoing in pending:
-            if outgoing.status == "claimed" and not await self._store.reclaim(outgoing.command.key, now):
-                continue
+            if outgoing.status == "claimed":
+                if not await self._store.reclaim(outgoing.command.key, now):
+                    continue
+                self._ours.add(outgoing.command.key)
             self._offer_again(outgoing)
         self._vitals.dead_letters = len(await self._store.dead_letters())
 
@@ -127,14 +130,17 @@ class Outbox:
                 self._offer_again(outgoing)
         self._vitals.dead_letters = len(await self._store.dead_letters())
 
-    async def stop(self, grace: float = 10.0) -> None:
-        """Let a running restart and a message that is being sent come to their ends, `grace` seconds at most."""
+    async def stop(self, grace: float = 5.0) -> None:
+        """Let a running restart and a message that is being sent come to their ends, `grace` seconds at most. What is
+        left stays in the store for the next life."""
+        await asyncio.gather(self._stop_orders(grace), *(lane.stop(grace) for lane in self._lanes.values()))
+
+    async def _stop_orders(self, grace: float) -> None:
         if self._orders:
             await asyncio.wait(self._orders, timeout=grace)
         for task in self._orders:
             task.cancel()
         await asyncio.gather(*self._orders, return_exceptions=True)
-        await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
 
     # ------------------------------------------------------------------------------------------ from the engine
 
@@ -176,11 +182,15 @@ class Outbox:
     # ------------------------------------------------------------------------------------------ notices
 
     async def _claim(self, notice: Notice) -> bool:
+        if notice.key in self._ours:
+            return True
         try:
-            return notice.key in await self._store.claim([notice.key], self._clock.now())
+            ours = await self._store.claim([notice.key], self._clock.now())
         except StoreUnavailable as error:
             log.error("store_unavailable", what="claim", key=notice.key, error=str(error))
             return True
+        self._ours |= ours
+        return notice.key in ours
 
     async def _opening(self, notice: Notice) -> Receipt | None:
         if not notice.incident or notice.kind is NoticeKind.OPENED:
@@ -191,6 +201,7 @@ class Outbox:
             return None
 
     async def _delivered(self, notice: Notice, receipt: Receipt, tries: int) -> None:
+        self._ours.discard(notice.key)
         log.info("notice_delivered", channel=notice.channel, key=notice.key, kind=notice.kind.value, tries=tries)
         self._counts.notice(notice.channel, notice.kind.value, "delivered")
         try:
@@ -200,6 +211,7 @@ class Outbox:
         self._report(notice.service, NoticeDelivered(at=self._clock.now(), key=notice.key))
 
     async def _postponed(self, notice: Notice, wait: timedelta, error: DeliveryError) -> None:
+        self._ours.discard(notice.key)
         self._counts.notice(notice.channel, notice.kind.value, "retried")
         text = f"{error.reason}: {error}"
         try:
@@ -208,6 +220,7 @@ class Outbox:
             log.error("store_unavailable", what="postpone", key=notice.key, error=str(trouble))
 
     async def _given_up(self, notice: Notice, error: DeliveryError) -> None:
+        self._ours.discard(notice.key)
         log.error("notice_dead", channel=notice.channel, key=notice.key, reason=error.reason, error=str(error))
         self._counts.notice(notice.channel, notice.kind.value, "dead")
         self._vitals.dead_letters += 1
@@ -218,6 +231,7 @@ class Outbox:
         self._report(notice.service, NoticeFailed(at=self._clock.now(), key=notice.key, reason=error.reason))
 
     async def _retracted(self, notice: Notice) -> None:
+        self._ours.discard(notice.key)
         self._counts.notice(notice.channel, notice.kind.value, "retracted")
         try:
             await self._store.retract(notice.key, self._clock.now())
