@@ -1,0 +1,90 @@
+"""`python -m bench`: everything against everything, or a part of it."""
+
+import argparse
+import asyncio
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from bench.heartbeats import heartbeats
+from bench.measure import Outcome, Plan, measure
+from bench.report import machine, table
+from bench.systems import SYSTEMS
+from bench.targets import NGINX
+
+BEATS = "heartbeats"
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("systems", nargs="*", default=[], help=f"of: {', '.join((*SYSTEMS, BEATS))} (default: all)")
+    parser.add_argument("--targets", nargs="+", type=int, default=[1000, 10_000], help="numbers of targets")
+    parser.add_argument("--hanging", nargs="+", type=float, default=[0.0, 0.05], help="parts that never answer")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the window that is measured")
+    parser.add_argument("--victims", type=int, default=30, help="targets that are switched off after the window")
+    parser.add_argument("--beats", type=float, default=3400.0, help="heartbeats a second, for 10 s")
+    parser.add_argument("--keep", type=Path, help="keep configurations and logs in this folder")
+    chosen = parser.parse_args(given)
+    unknown = [name for name in chosen.systems if name not in (*SYSTEMS, BEATS)]
+    if unknown:
+        parser.error(f"unknown system {unknown[0]!r}: expected some of {', '.join((*SYSTEMS, BEATS))}")
+    chosen.systems = chosen.systems or [*SYSTEMS, BEATS]
+    return chosen
+
+
+def plans(chosen: argparse.Namespace) -> list[Plan]:
+    """Every run that was asked for, smaller ones first."""
+    names = [name for name in chosen.systems if name != BEATS]
+    return [
+        Plan(SYSTEMS[name], count, hanging, chosen.seconds, chosen.victims)
+        for count, hanging, name in product(chosen.targets, chosen.hanging, names)
+    ]
+
+
+async def bench(chosen: argparse.Namespace, folder: Path) -> None:
+    """Run all plans, say how it goes, and print the table."""
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - started:6.0f} s] {text}", file=sys.stderr, flush=True)
+
+    todo = plans(chosen)
+    outcomes: list[Outcome] = []
+    for number, plan in enumerate(todo, 1):
+        say(f"{number}/{len(todo)}: {plan.title}")
+        place = folder / f"{number:02d}"
+        place.mkdir(parents=True)
+        outcomes.append(await measure(plan, place, lambda text: say(f"    {text}")))
+        await asyncio.sleep(2.0)  # what is left of the connections
+    if outcomes:
+        print(machine([SYSTEMS[name] for name in chosen.systems if name in SYSTEMS]))
+        print(table(outcomes), flush=True)
+    if BEATS in chosen.systems:
+        say("heartbeats")
+        place = folder / BEATS
+        place.mkdir(parents=True)
+        print(await heartbeats(place, chosen.beats, 10.0))
+
+
+def main() -> None:
+    chosen = arguments()
+    if not Path(NGINX).exists():
+        sys.exit(f"{NGINX} is missing: run tests/install-debian-packages bench as root")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
+    folder = chosen.keep or Path(tempfile.mkdtemp(prefix="codeblue-bench-"))
+    try:
+        asyncio.run(bench(chosen, folder.resolve()))
+    finally:
+        if not chosen.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
