@@ -1,8 +1,8 @@
 """The composition root: the only place that knows every concrete class. Builds the parts, starts and stops them."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -22,12 +22,13 @@ from agent.assembly import (
     secrets_of,
 )
 from agent.chores import ALIVE, Housekeeping, Pulse
-from agent.config.model import ChannelSpec, Config, ConfigError, Problem, Tables
+from agent.config.model import Config, Tables
 from agent.core.events import Event
 from agent.core.model import CheckResult, Policy, Verdict
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
-from agent.ports import Channel, DeliveryError, ServiceRow, Stored, Vitals
+from agent.pagers import Pagers
+from agent.ports import ServiceRow, Stored, Vitals
 from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
@@ -58,30 +59,17 @@ TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
 EVIDENCE_TIMEOUT = 0.3  # seconds; a page never waits longer for log lines
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A channel that was built and, unless told otherwise, proved to work."""
-
-    spec: ChannelSpec
-    channel: Channel
-
-    @property
-    def per_second(self) -> float:
-        return self.spec.per_second or self.spec.type.per_second
-
-
 class App:
     """One running agent. Everything is built here; `start` touches the world, `stop` leaves nothing running."""
 
     def __init__(self, config: Config, *, allow_unverified: bool = False) -> None:
         agent = config.agent
         self.config = config
-        self.allow_unverified = allow_unverified
         self.clock = Clock()
         self.notifier = Notifier()
         self.vitals = Vitals(started=datetime.now(UTC))
         self.rows: dict[str, ServiceRow] = {}
-        self.connected: dict[str, Connected] = {}
+        self.pagers = Pagers(self.vitals, allow_unverified=allow_unverified)
         self.owners = owners(config)
         self.metrics = Metrics(self.rows, self.vitals)
         self.store = open_store(agent.store, self._store_trouble)
@@ -166,15 +154,10 @@ class App:
         """Bring everything up. Raises ConfigError for a channel whose credentials do not work (unless
         `allow_unverified`), and CannotListen for an address that is in use; nothing is left running then."""
         self.hide_secrets(self.config)
-        self.connected = await self.connect(self.config.channels.values())
-        stored = await self.store.load()
-        alive_until = await self.store.get_note(ALIVE)
-        now = self.clock.now()
-        blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
-        self.beats.restore(await self.store.load_beats(), blind)
-        self.beats.configure(beat_tokens(self.config), now)
-        await self.server.start()
+        self.pagers.use(await self.pagers.connect(self.config.channels.values()))
         try:
+            stored = await self._remember()
+            await self.server.start()
             await self._start_watching(stored)
         except BaseException:
             await self.stop()
@@ -185,30 +168,42 @@ class App:
         checks = sum(len(watched.probes) for watched in self.engine.table.values())
         log.info("started", services=len(self.engine.table), checks=checks, listen=self.config.agent.listen)
 
+    async def _remember(self) -> Mapping[str, Stored]:
+        """What the store knows of the life before; heartbeats are taken in from here on."""
+        stored = await self.store.load()
+        alive_until = await self.store.get_note(ALIVE)
+        now = self.clock.now()
+        blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
+        self.beats.restore(await self.store.load_beats(), blind)
+        self.beats.configure(beat_tokens(self.config), now)
+        return stored
+
     async def _start_watching(self, stored: Mapping[str, Stored]) -> None:
         config = self.config
         state = database_path(config)
         await self.logs.start(config.logs, exclude=[state] if state else [])
         await self.children.start_all()
-        self.outbox.use(
-            {name: (each.channel, each.per_second) for name, each in self.connected.items()},
-            make_remediators(config, self.children),
-        )
+        self.outbox.use(self.pagers.lanes(config.channels), make_remediators(config, self.children))
         self.watch(assemble(config, stored, {}))
-        orphans = [name for name in stored if name not in config.services]
-        for name in orphans:
-            row = ServiceRow(name=name, state=stored[name].state)
-            policy = Policy(service=name)
-            self.engine.watch(Watched(row=row, policy=policy, probes={}, version=stored[name].version))
+        orphans = self._watch_orphans(stored)
         await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
         for name in orphans:
             await self.engine.unwatch(name)
         self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
+        self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         self.scheduler.start()
         self._pulse = asyncio.get_running_loop().create_task(self.pulse.beat_for_ever(), name="pulse")
+
+    def _watch_orphans(self, stored: Mapping[str, Stored]) -> list[str]:
+        """Services that the store knows and config does not: watched until what is open of them is closed."""
+        orphans = [name for name in stored if name not in self.engine.table]
+        for name in orphans:
+            row = ServiceRow(name=name, state=stored[name].state)
+            self.engine.watch(Watched(row=row, policy=Policy(service=name), probes={}, version=stored[name].version))
+        return orphans
 
     async def stop(self) -> None:
         """Stop checking, let decisions and deliveries that are under way end, stop the children, flush and close."""
@@ -221,13 +216,12 @@ class App:
         await self.prober.stop()
         await self.engine.quiesce()
         await self.outbox.stop()
-        await self.children.stop_all()
-        await self.server.stop()
+        await self.engine.quiesce()  # what became of the last commands
+        await asyncio.gather(self.children.stop_all(), self.server.stop())
         rows = [probe.row for watched in self.engine.table.values() for probe in watched.probes.values()]
         await self.housekeeping.last(rows)
         await self.logs.stop()
-        for each in self.connected.values():
-            await each.channel.close()
+        await self.pagers.close()
         await self.http.close()
         await asyncio.to_thread(self.tracing.close)
         await self.store.close()
@@ -238,29 +232,6 @@ class App:
     def hide_secrets(self, config: Config) -> None:
         for secret in secrets_of(config):
             register_secret(secret)
-
-    async def connect(self, specs: Iterable[ChannelSpec]) -> dict[str, Connected]:
-        """Build these channels and prove that each works. Raises ConfigError naming every one that does not."""
-        connected = {spec.name: Connected(spec, spec.type.build(spec.name, spec.options)) for spec in specs}
-        verdicts = await asyncio.gather(*(self._verify(each) for each in connected.values()))
-        problems = [problem for problem in verdicts if problem is not None]
-        if problems and not self.allow_unverified:
-            for each in connected.values():
-                await each.channel.close()
-            raise ConfigError(problems)
-        self.vitals.channel_trouble = {problem.path: problem.message for problem in problems}
-        return connected
-
-    async def _verify(self, each: Connected) -> Problem | None:
-        try:
-            async with asyncio.timeout(15):
-                await each.channel.verify()
-        except (DeliveryError, TimeoutError) as error:
-            reason = error.reason if isinstance(error, DeliveryError) else "timeout"
-            log.error("channel_unverified", channel=each.spec.name, reason=reason, error=str(error))
-            text = f"its credentials do not work: {reason}: {error}; mend it, or start with --allow-unverified"
-            return Problem("", 0, f"channels.{each.spec.name}", text)
-        return None
 
     def watch(self, table: Mapping[str, Watched]) -> None:
         for name, watched in table.items():
@@ -318,7 +289,10 @@ class App:
         if late is None:
             return
         self.take_late(late.states)
+        orphans = self._watch_orphans(late.states)
         await self.outbox.adopt(late.interrupted, late.pending)
+        for name in orphans:
+            await self.engine.unwatch(name)
         if late.beats:
             self.beats.restore(late.beats)
 

@@ -50,7 +50,7 @@ class Reloader:
             app.hide_secrets(new)
             difference = changes(app.config, new)
             names = (*difference.channels.added, *difference.channels.changed)
-            connected = await app.connect(new.channels[name] for name in names)
+            connected = await app.pagers.connect(new.channels[name] for name in names)
         except ConfigError as error:
             app.vitals.config_trouble = str(error)
             app.metrics.config_read(success=False)
@@ -59,7 +59,8 @@ class Reloader:
         for name in difference.needs_restart:
             log.warning("config_needs_restart", setting=f"agent.{name}", why="it is only read at start")
         app.config = new
-        app.connected = {**app.connected, **connected}
+        app.pagers.use(connected)
+        app.pagers.keep(new.channels)
         await _apply(app, difference)
         self._seen = fingerprint(new, self._path)
         app.vitals.config_trouble = ""
@@ -80,10 +81,7 @@ async def _apply(app: App, difference: Changes) -> None:
     if difference.logs:
         await app.logs.reconfigure(new.logs)
     app.beats.configure(beat_tokens(new), app.clock.now())
-    app.outbox.use(
-        {name: (each.channel, each.per_second) for name, each in app.connected.items() if name in new.channels},
-        make_remediators(new, app.children),
-    )
+    app.outbox.use(app.pagers.lanes(new.channels), make_remediators(new, app.children))
     before = {probe.key: probe for watched in app.engine.table.values() for probe in watched.probes.values()}
     for name in difference.services.removed:
         for probe in app.engine.table[name].probes.values():
