@@ -95,12 +95,14 @@ class Context:
     """What a decision may know beyond its own service: a snapshot taken by the engine.
 
     `parents` are all services upstream, near and far. `blind` says why the agent cannot trust its own eyes, empty
-    when it can. `restarts_left` is what is left of the budget that all services of this host share.
+    when it can. `restarts_left` is what is left of the budget that all services of this host share. `unseen` are the
+    failing checks that have not run since the agent started: what is remembered of them may long be over.
     """
 
     parents: Mapping[str, Parent] = field(default_factory=dict)
     blind: str = ""
     restarts_left: int = 1_000_000
+    unseen: frozenset[str] = frozenset()
     agent: str = ""
     trace_link: str = ""  # a URL with {trace_id} in it
 

@@ -132,8 +132,15 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
     stage = draft.incident.stage
     if stage is Stage.VERIFYING or after.passes:
         draft.confirm_soon(event.check)
-    if stage is Stage.HELD and after.down and not after.passes:
+    if stage is Stage.HELD and _seen_bad(draft, after):
         _release(draft, event)
+
+
+def _seen_bad(draft: Draft, check: CheckState) -> bool:
+    """Whether this very run showed what the incident is about."""
+    if check.verdict is Verdict.UNKNOWN:
+        return draft.incident.reason == "unknown"
+    return check.down and check.verdict is Verdict.FAIL
 
 
 def _still_bad(draft: Draft, check: str) -> bool:

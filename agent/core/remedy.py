@@ -7,10 +7,10 @@ from datetime import timedelta
 from agent.core import budget, notices
 from agent.core.draft import Draft
 from agent.core.events import Confirm, EventKind, Parent, RestartFinished
-from agent.core.model import Health, Outcome, Restart, Stage, Tried
+from agent.core.model import Health, Outcome, Restart, Stage, Tried, Verdict
 
 LOST_ORDER = timedelta(minutes=10)  # a restart that nobody has reported on for so long is given up
-BLIND_PAUSE = timedelta(seconds=5)  # how soon a step that was due while the agent was blind is looked at again
+PAUSE = timedelta(seconds=5)  # how soon a step that was due while nobody could tell is looked at again
 
 
 def sick_parents(parents: Mapping[str, Parent]) -> tuple[str, ...]:
@@ -22,17 +22,23 @@ def sick_parents(parents: Mapping[str, Parent]) -> tuple[str, ...]:
 def plan(draft: Draft) -> None:
     """The next step for a service whose checks are down."""
     incident = draft.incident
-    if draft.context.blind:
-        draft.change_incident(stage=Stage.WAITING, until=draft.at + BLIND_PAUSE)
+    if draft.context.blind or unseen(draft):
+        draft.change_incident(stage=Stage.WAITING, until=draft.at + PAUSE)
         return
     if sick := sick_parents(draft.context.parents):
         if incident.stage is not Stage.HELD:
             draft.change_incident(stage=Stage.HELD, held_by=sick, until=None)
             draft.say(EventKind.HELD, f"held: the cause is probably {', '.join(sick)}", by=", ".join(sick))
         return
+    if _too_early(draft):
+        draft.change_incident(stage=Stage.WAITING, until=draft.at + PAUSE)
+        return
     policy = draft.policy.restart
     if policy is None or incident.reason == "unknown":
         _page(draft)
+        return
+    if Verdict.FAIL not in _verdicts(draft):
+        _page(draft, "not restarted: its checks cannot tell any more whether it is still down")
         return
     refused = budget.refusal(draft.state.restarts, policy, draft.at, draft.context.restarts_left)
     if refused:
@@ -44,6 +50,28 @@ def plan(draft: Draft) -> None:
         draft.change_incident(stage=Stage.WAITING, until=due)
         return
     _order(draft, policy.action)
+
+
+def unseen(draft: Draft) -> bool:
+    """Whether all that is known of the failing checks is from before the agent started."""
+    return draft.context.unseen.issuperset(draft.incident.failing)
+
+
+def _verdicts(draft: Draft) -> set[Verdict | None]:
+    """What the failing checks said last, in this life of the agent."""
+    fresh = (name for name in draft.incident.failing if name not in draft.context.unseen)
+    return {draft.state.checks[name].verdict for name in fresh if name in draft.state.checks}
+
+
+def _too_early(draft: Draft) -> bool:
+    """Whether the service may be recovering just now, or nobody can tell, but not for long yet."""
+    verdicts = _verdicts(draft)
+    if draft.incident.reason == "unknown" or Verdict.FAIL in verdicts:
+        return False
+    if verdicts & {Verdict.PASS, Verdict.WARN}:
+        return True
+    since = draft.state.unknown_since
+    return since is None or draft.at < since + draft.policy.unknown_after
 
 
 def _order(draft: Draft, action: str) -> None:
@@ -118,6 +146,8 @@ def time_passed(draft: Draft) -> None:
         if not sick_parents(draft.context.parents):
             draft.confirm.extend(Confirm(check=check, after=timedelta(0)) for check in incident.failing)
         return
+    if unseen(draft):
+        return
     if incident.until is not None and draft.at >= incident.until:
         _window_ended(draft)
     remind_at = draft.incident.remind_at
@@ -133,6 +163,9 @@ def time_passed(draft: Draft) -> None:
 def _window_ended(draft: Draft) -> None:
     incident = draft.incident
     if incident.stage is Stage.VERIFYING:
+        if draft.context.blind or _too_early(draft):
+            draft.change_incident(until=draft.at + PAUSE)
+            return
         draft.say(EventKind.VERIFY_FAILED, "the restart did not help: its checks did not recover in time")
     elif incident.stage is Stage.RESTARTING:
         lost = tuple(

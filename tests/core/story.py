@@ -71,10 +71,17 @@ class Story:
     parents: dict[str, Parent] = field(default_factory=dict)
     blind: str = ""
     restarts_left: int = 1000
+    unseen: frozenset[str] = frozenset()
     decisions: list[Decision] = field(default_factory=list)
 
     def tell(self, event: Input) -> Decision:
-        context = Context(parents=self.parents, blind=self.blind, restarts_left=self.restarts_left, agent="web-1")
+        context = Context(
+            parents=self.parents,
+            blind=self.blind,
+            restarts_left=self.restarts_left,
+            unseen=self.unseen,
+            agent="web-1",
+        )
         decision = decide(self.state, event, self.policy, context)
         self.state = decision.state
         self.decisions.append(decision)

@@ -166,7 +166,7 @@ class TestPromise3RestartOnlyWhenTheTargetIsBad:
         story.restart_ends(Outcome.DONE, 13)
         story.blind = "no network"
         story.time_is(43)
-        assert story.stage == "waiting"
+        assert len(story.restarts) == 1
         story.blind = ""
         story.time_is(48)
         assert len(story.restarts) == 2
