@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from time import perf_counter
+from typing import cast
 
 import uvloop
 
@@ -26,8 +27,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def send(self, request: bytes, due: float) -> None:
         assert self.transport is not None
