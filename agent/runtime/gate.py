@@ -58,7 +58,8 @@ class Gate:
     def lag_since(self, moment: float) -> float:
         """The worst lag of the event loop that ended after that monotonic moment, the present one included."""
         present = self._clock.monotonic() - self._last_beat
-        return max((late for when, late in self._lags if when >= moment), default=present if present > 0.3 else 0.0)
+        past = max((late for when, late in self._lags if when >= moment), default=0.0)
+        return max(past, present if present > 0.3 else 0.0)
 
     async def doubts(self, result: CheckResult, began: float, *, local: bool) -> str:
         """Why this FAIL says nothing about the target; empty when it does. `local` results need no network."""

@@ -21,10 +21,11 @@ SEND_TIMEOUT = 30.0
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A notice on its way. `due` is on the loop's clock."""
+    """A notice on its way. `due`, and `since` when it has waited, are on the loop's clock: wall clocks jump."""
 
     notice: Notice
     due: float
+    since: float
     tries: int = 0
     order: int = field(default_factory=count().__next__)
 
@@ -68,11 +69,12 @@ class Lane:
     def items(self) -> list[Item]:
         return list(self._items.values())
 
-    def put(self, notice: Notice, *, delay: float = 0.0, tries: int = 0) -> None:
-        """Queue a notice; one whose key is already here is the same one."""
+    def put(self, notice: Notice, *, delay: float = 0.0, tries: int = 0, age: float = 0.0) -> None:
+        """Queue a notice; one whose key is already here is the same one. `age` is what it has waited elsewhere."""
         if notice.key in self._items:
             return
-        item = Item(notice, asyncio.get_running_loop().time() + delay, tries)
+        now = asyncio.get_running_loop().time()
+        item = Item(notice, now + delay, now - age, tries)
         self._items[notice.key] = item
         self._push(item)
         if self._task is None:

@@ -119,9 +119,11 @@ class Outbox:
         if isinstance(outgoing.command, Restart):
             self.offer([outgoing.command])
             return
-        delay = min(max(outgoing.due_at - self._clock.now(), timedelta(0)), LONGEST_WAIT)
+        now = self._clock.now()
+        delay = min(max(outgoing.due_at - now, timedelta(0)), LONGEST_WAIT)
+        age = max(now - outgoing.command.at, timedelta(0))
         lane = self._lane(outgoing.command.channel)
-        lane.put(outgoing.command, delay=delay.total_seconds(), tries=outgoing.tries)
+        lane.put(outgoing.command, delay=delay.total_seconds(), tries=outgoing.tries, age=age.total_seconds())
 
     async def replayed(self, keys: Iterable[str]) -> None:
         """Dead letters that a person has made pending again are queued at once."""
@@ -160,13 +162,10 @@ class Outbox:
 
     def oldest_page(self) -> float:
         """Age in seconds of the oldest page or reminder that its channel has not taken; 0 when there is none."""
-        now = self._clock.now()
+        now = asyncio.get_running_loop().time()
         urgent = (NoticeKind.OPENED, NoticeKind.REMINDER)
         ages = [
-            (now - item.notice.at).total_seconds()
-            for lane in self._lanes.values()
-            for item in lane.items()
-            if item.notice.kind in urgent
+            now - item.since for lane in self._lanes.values() for item in lane.items() if item.notice.kind in urgent
         ]
         return max(ages, default=0.0)
 

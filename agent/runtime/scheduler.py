@@ -65,9 +65,9 @@ class Scheduler:
 
     def add_chore(self, name: str, every: timedelta, chore: Callable[[], object]) -> None:
         """An ordinary periodic job beside the checks: retention, flushing. One at a time, late rather than never."""
-        self._aps.add_job(
-            chore, IntervalTrigger(seconds=every.total_seconds(), timezone=UTC), id=f"chore/{name}", max_instances=1
-        )
+        # from the epoch: a trigger waits for its start date, which a clock that steps back may put far ahead
+        trigger = IntervalTrigger(seconds=every.total_seconds(), start_date=EPOCH, timezone=UTC)
+        self._aps.add_job(chore, trigger, id=f"chore/{name}", max_instances=1)
 
     def add(self, probes: Iterable[Probe]) -> None:
         """Begin to run these. One whose first slot is far away runs once soon, spread like all others."""
