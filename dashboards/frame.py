@@ -42,7 +42,8 @@ def _link(uid: str, title: str) -> dashboard.DashboardLink:
 def _variables(*, with_services: bool) -> list[dashboard.DatasourceVariable | dashboard.QueryVariable]:
     source = dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
     job = _choice("job", "Job", "label_values(codeblue_build_info, job)")
-    agent = _choice("instance", "Agent", 'label_values(codeblue_build_info{job=~"$job"}, instance)')
+    # all targets of those jobs: an agent that never answered must not be missing from the choice
+    agent = _choice("instance", "Agent", 'label_values(up{job=~"$job"}, instance)')
     if not with_services:
         return [source, job, agent]
     services = 'label_values(codeblue_service_health{job=~"$job", instance=~"$instance"}, service)'

@@ -39,6 +39,7 @@ BY_OUTCOME = {
     ".*: (timeout|retried).*": ORANGE,
     ".*: (interrupted|expired|retracted).*": GREY,
 }
+ONLY_THIS = f"/d/{OVERVIEW_UID}?${{__url_time_range}}&${{datasource:queryparam}}&var-service=${{__value.raw}}"
 NOT_UP = f'(codeblue_service_health{{{SERVICES}, health="up"}} == 0)'
 NOT_PASSING = f"(codeblue_check_verdict{{{SERVICES}}} > 0)"
 
@@ -140,7 +141,7 @@ def _services_that_are_not_up() -> Panel:
             Query(f"{restarts} and on ({EACH_SERVICE}) {NOT_UP}"),
         ],
         [
-            Column("service", "Service"),
+            Column("service", "Service", link=ONLY_THIS),
             Column("health", "Health", shown={name: (name, color) for name, (_, color) in HEALTH.items()}),
             Column("Value #B", "Last up", "dateTimeFromNow"),
             Column("Value #C", "Checks that miss"),
@@ -165,7 +166,7 @@ def _checks_that_do_not_pass() -> Panel:
             Query(f"1000 * {of('codeblue_check_last_run_timestamp_seconds')}"),
         ],
         [
-            Column("service", "Service"),
+            Column("service", "Service", link=ONLY_THIS),
             Column("check", "Check"),
             Column("type", "Type"),
             Column("Value #A", "Verdict", shown=VERDICTS),

@@ -29,12 +29,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table, by the name that Grafana gives it ("Value #B"). `shown` maps values to text and colour."""
+    """A column of a table, by the name that Grafana gives it ("Value #B"). `shown` maps values to text and colour;
+    `link` is where a click on a cell leads."""
 
     source: str
     name: str
     unit: str = ""
     shown: Mapping[str, tuple[str, str]] | None = None
+    link: str = ""
 
 
 class _Common(Protocol):
@@ -232,6 +234,9 @@ def listing(
     for column in columns:
         if column.unit:
             panel.override_by_name(column.name, [model.DynamicConfigValue(id_val="unit", value=column.unit)])
+        if column.link:
+            link = {"title": f"Only this {column.name.lower()}", "url": column.link}
+            panel.override_by_name(column.name, [model.DynamicConfigValue(id_val="links", value=[link])])
         if column.shown:
             panel.override_by_name(column.name, _colored(column.shown))
     return panel

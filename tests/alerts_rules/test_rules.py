@@ -66,6 +66,22 @@ def test_with_rules_that_never_fire_every_alert_is_missed(promtool: str, tmp_pat
     assert {name for name in ALERTS if f'alertname="{name}"' not in expected} == set()
 
 
+def test_texts_of_all_alerts_are_filled_in_without_gaps(promtool: str, tmp_path: Path) -> None:
+    """promtool prints an alert that it was not told to expect, with its texts."""
+    cases = yaml.safe_load(CASES.read_text(encoding="utf-8")) | {"rule_files": [str(RULES)]}
+    for case in cases["tests"]:
+        case["alert_rule_test"] = [
+            {"alertname": name, "eval_time": question["eval_time"], "exp_alerts": []}
+            for question in case.pop("promql_expr_test", [])
+            for name in sorted({name for name in ALERTS if f'alertname="{name}"' in str(question["exp_samples"])})
+        ]
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump(cases))
+    _, said = run(promtool, "test", "rules", str(tmp_path / "cases.yaml"))
+    assert {name for name in ALERTS if f"alertname: {name}" not in said} == set()
+    for gap in ("<no value>", "<error", "error executing", "{{", " at :", "NaN"):
+        assert gap not in said
+
+
 @pytest.mark.parametrize("name", ALERTS)
 def test_whoever_is_woken_reads_what_it_means_and_what_to_do(name: str) -> None:
     rule = ALERTS[name]
