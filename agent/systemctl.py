@@ -1,13 +1,18 @@
 """Talking to systemd through `systemctl`, as argv, with a timeout."""
 
+import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from agent.argv import ArgvResult, run_argv
 from agent.units import PROPERTIES, NoUnit, Unit, parse_show
 
 SYSTEMCTL = "/usr/bin/systemctl"
+JOURNALCTL = "/usr/bin/journalctl"
 Scope = Literal["system", "user"]
 
 _NO_MANAGER = ("not been booted with systemd", "Failed to connect to bus", "Failed to get D-Bus connection")
@@ -31,6 +36,39 @@ async def show_unit(name: str, *, scope: Scope = "system", program: str = SYSTEM
     return parse_show(result.stdout.decode("utf-8", "replace"))
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that systemd did, or was told to do, for a unit: "start", "stop", "restart" …"""
+
+    type: str
+    at: datetime
+
+
+async def last_job(
+    name: str, *, scope: Scope = "system", program: str = JOURNALCTL, timeout: float = 2.0
+) -> Job | NoUnit | None:
+    """The last job for a unit since the boot, as systemd's journal has it; None if there was none, NoUnit if the
+    journal can't be read. It tells what the properties don't: whether a unit ended because somebody stopped it."""
+    whose = (f"USER_UNIT={name}", f"_UID={os.getuid()}") if scope == "user" else (f"UNIT={name}", "_PID=1")
+    jobs = ("JOB_TYPE=start", "JOB_TYPE=stop", "JOB_TYPE=restart")
+    form = ("--output=json", "--output-fields=JOB_TYPE", "--lines=1")
+    argv = [program, "--boot", "--quiet", "--no-pager", *form, *whose, *jobs]
+    result = await run_argv(argv, timeout=timeout, grace=0.1, env=bus_environment(scope))
+    if result.error or result.timed_out or result.exit_code != 0:
+        why = "it did not answer in time" if result.timed_out else result.message or complaint(result)
+        return NoUnit("journal", f"the journal can't be read: {why}")
+    return _read_job(result.stdout)
+
+
+def _read_job(text: bytes) -> Job | None:
+    try:
+        said = json.loads(text)
+        at = datetime.fromtimestamp(int(said["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+        return Job(str(said["JOB_TYPE"]), at)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def lacks_manager(result: ArgvResult) -> bool:
     """Whether systemctl found no systemd to talk to."""
     return any(text in complaint(result) for text in _NO_MANAGER)
@@ -43,6 +81,11 @@ def complaint(result: ArgvResult) -> str:
 
 
 def bus_environment(scope: Scope) -> Mapping[str, str]:
-    """What leads to a user's own manager; the system's needs nothing."""
-    names = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS") if scope == "user" else ()
-    return {name: os.environ[name] for name in names if name in os.environ}
+    """What leads to a user's own manager; the system's needs nothing. A service of the system has none of it in its
+    environment: there the user's runtime folder is where logind puts it."""
+    if scope == "system":
+        return {}
+    names = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    usual = f"/run/user/{os.getuid()}"
+    return found if found or not Path(usual).is_dir() else {"XDG_RUNTIME_DIR": usual}

@@ -14,7 +14,8 @@ from agent.subprocesses import describe_exit
 
 PROPERTIES = (
     "Id,LoadState,LoadError,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,UnitFileState,"
-    "ConditionResult,ConditionTimestampMonotonic,InactiveEnterTimestampMonotonic,MainPID,MemoryCurrent,StatusText"
+    "ConditionResult,ConditionTimestampMonotonic,InactiveEnterTimestampMonotonic,StateChangeTimestampMonotonic,"
+    "Job,MainPID,MemoryCurrent,StatusText"
 )
 _KINDS = ("service", "socket", "target", "timer", "mount", "automount", "swap", "path", "slice", "scope", "device")
 _NAME = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]*)?")
@@ -48,7 +49,9 @@ class Unit:
     load_error: str = ""
     file_state: str = ""
     condition: bool = True  # false: one of its Condition…= was not met when it was last started
-    ran: bool = False  # it was active before, since the boot, and is no longer
+    ran: bool = False  # it was active before, since the boot, and is no longer; systemd forgets that (see `forgotten`)
+    start_refused: bool = False  # it failed, and since then systemd has refused to start it: its start limit is hit
+    job: bool = False  # systemd has a job for it that is not done
     exit_code: int | None = None
     signal: int | None = None
     restarts: int = 0
@@ -63,9 +66,21 @@ class Unit:
     @property
     def stopped(self) -> bool:
         """It is not running, and not because it broke: an operator's `systemctl stop` or `disable`, a plain SIGTERM,
-        or an end of its own with exit code 0. systemd's properties don't tell these apart."""
+        or an end of its own with exit code 0. systemd's properties don't tell these apart; its journal does
+        (`agent.systemctl.last_job`)."""
         ended = self.active == "inactive" and self.result == "success" and self.load == "loaded"
         return ended and self.condition and (self.ran or self.file_state == "disabled")
+
+    @property
+    def forgotten(self) -> bool:
+        """systemd says that it never ran, which is also what it says of every unit that was stopped in good order and
+        that no active unit wants (a static one, say): it unloads those, and their past with them."""
+        return self.active == "inactive" and self.load == "loaded" and not self.ran
+
+    @property
+    def start_limit_hit(self) -> bool:
+        """systemd starts it no more for now. `Result` rarely says so: it keeps the reason of the failure before."""
+        return self.result == "start-limit-hit" or self.start_refused
 
     def describe(self) -> str:
         """One line for people: "nginx.service is failed (failed): exit-code, exit code 1, 3 restarts by systemd"."""
@@ -76,6 +91,8 @@ class Unit:
             more.append(self.result)
         if self.active in ("failed", "inactive") or self.sub == "auto-restart":
             more += self._last_exit()
+        if self.start_refused and self.result != "start-limit-hit":
+            more.append("start limit hit")
         if self.restarts:
             more.append(f"{self.restarts} {'restart' if self.restarts == 1 else 'restarts'} by systemd")
         if self.status:
@@ -105,6 +122,8 @@ def parse_show(text: str) -> Unit:
         raise NoUnit("systemctl", f"systemctl did not say the unit's state: {text.strip()[:200]!r}")
     code = said.get("ExecMainCode", "0")  # waitid's si_code: 1 exited, 2 killed, 3 dumped core; older ones say words
     status = _figure(said, "ExecMainStatus") or 0
+    ended = _figure(said, "InactiveEnterTimestampMonotonic") or 0
+    changed = _figure(said, "StateChangeTimestampMonotonic") or 0  # a refused start changes failed to failed
     return Unit(
         name=said.get("Id", ""),
         load=said["LoadState"],
@@ -114,7 +133,9 @@ def parse_show(text: str) -> Unit:
         load_error=_bus_message(said.get("LoadError", "")),
         file_state=said.get("UnitFileState", ""),
         condition=not (said.get("ConditionResult") == "no" and _figure(said, "ConditionTimestampMonotonic")),
-        ran=bool(_figure(said, "InactiveEnterTimestampMonotonic")),
+        ran=bool(ended),
+        start_refused=said["ActiveState"] == "failed" and 0 < ended < changed,
+        job=bool(said.get("Job")),
         exit_code=status if code in ("1", "exited") else None,
         signal=status if code in ("2", "3", "killed", "dumped") else None,
         restarts=_figure(said, "NRestarts") or 0,

@@ -17,11 +17,18 @@ BASE = {
     "ConditionResult": "yes",
     "ConditionTimestampMonotonic": "4211840",
     "InactiveEnterTimestampMonotonic": "0",
+    "StateChangeTimestampMonotonic": "4211990",
+    "Job": "",
     "MainPID": "714",
     "MemoryCurrent": "7331840",
     "StatusText": "",
 }
-ENDED = {"MainPID": "0", "MemoryCurrent": "[not set]", "InactiveEnterTimestampMonotonic": "9125839"}
+ENDED = {
+    "MainPID": "0",
+    "MemoryCurrent": "[not set]",
+    "InactiveEnterTimestampMonotonic": "9125839",
+    "StateChangeTimestampMonotonic": "9125839",
+}
 STATES: dict[str, dict[str, str]] = {
     "running": {},
     "done": {"SubState": "exited", "MainPID": "0", "ExecMainCode": "1", "MemoryCurrent": "18446744073709551615"},
@@ -49,11 +56,30 @@ STATES: dict[str, dict[str, str]] = {
         "ActiveState": "failed", "SubState": "failed", "Result": "oom-kill",
         "ExecMainCode": "2", "ExecMainStatus": "9", **ENDED,
     },
-    "start_limit": {
-        "ActiveState": "failed", "SubState": "failed", "Result": "start-limit-hit",
-        "ExecMainCode": "1", "ExecMainStatus": "1", "NRestarts": "5", **ENDED,
+    "start_limit": {  # after failures, systemd keeps their result …
+        "ActiveState": "failed", "SubState": "failed", "Result": "exit-code",
+        "ExecMainCode": "1", "ExecMainStatus": "1", "NRestarts": "5",
+        **ENDED, "StateChangeTimestampMonotonic": "9125921",
     },
-    "stopped": {"ActiveState": "inactive", "SubState": "dead", "ExecMainCode": "1", **ENDED},
+    "start_limit_of_successes": {  # … and names the limit only where there was none
+        "ActiveState": "failed", "SubState": "failed", "Result": "start-limit-hit",
+        "ExecMainCode": "1", "ExecMainStatus": "0", "NRestarts": "5",
+        **ENDED, "StateChangeTimestampMonotonic": "9125921",
+    },
+    "stopped": {"ActiveState": "inactive", "SubState": "dead", "ExecMainCode": "2", "ExecMainStatus": "15", **ENDED},
+    "stopped_java": {
+        "ActiveState": "failed", "SubState": "failed", "Result": "exit-code",
+        "ExecMainCode": "1", "ExecMainStatus": "143", **ENDED,
+    },
+    "forgotten": {  # a static unit after `systemctl stop`, or that never ran: systemd says the same of both
+        "ActiveState": "inactive", "SubState": "dead", "UnitFileState": "static", **ENDED, "ConditionResult": "no",
+        "ConditionTimestampMonotonic": "0", "InactiveEnterTimestampMonotonic": "0",
+        "StateChangeTimestampMonotonic": "0",
+    },
+    "start_queued": {
+        "ActiveState": "inactive", "SubState": "dead", "Job": "133", **ENDED, "ConditionResult": "no",
+        "ConditionTimestampMonotonic": "0", "InactiveEnterTimestampMonotonic": "0",
+    },
     "never_started": {
         "ActiveState": "inactive", "SubState": "dead", **ENDED, "ConditionResult": "no",
         "ConditionTimestampMonotonic": "0", "InactiveEnterTimestampMonotonic": "0",

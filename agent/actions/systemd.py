@@ -1,7 +1,8 @@
 """The systemd action: restarts a unit, unless systemd or an operator has better reasons.
 
-It never fights an operator: a masked unit is not touched, nor one that was stopped in good order, nor one that is
-still starting.
+It never fights an operator: a masked unit is not touched, nor one that somebody stopped, nor one that is still
+starting or stopping. Who ended a unit is told by systemd's journal, as its properties don't say it: a unit that was
+stopped may be "failed" (a Java program ends with 143), or as good as unknown (systemd forgets what nothing needs).
 """
 
 import asyncio
@@ -16,10 +17,19 @@ from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
 from agent.durations import Duration
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options
-from agent.systemctl import SYSTEMCTL, Scope, bus_environment, complaint, show_unit, systemctl
+from agent.systemctl import (
+    JOURNALCTL,
+    SYSTEMCTL,
+    Job,
+    Scope,
+    bus_environment,
+    complaint,
+    last_job,
+    show_unit,
+    systemctl,
+)
 from agent.units import NoUnit, Unit, UnitName
 
-JOURNALCTL = "/usr/bin/journalctl"
 LOOK = 2.0  # seconds that the evidence may take
 LINES = 20
 
@@ -49,11 +59,11 @@ class SystemdRestart:
 
     async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
         """Look, then restart, each within its time: about `LOOK` + `timeout` + `LOOK` seconds at most."""
-        before, journal = await asyncio.gather(self._look(), self._journal())
+        before, job, journal = await asyncio.gather(self._look(), self._last_job(), self._journal())
         evidence = {"unit": before.describe() if isinstance(before, Unit) else str(before)}
         if journal:
             evidence["journal"] = journal
-        if isinstance(before, Unit) and (why := refusal(before, self._options.when_stopped)):
+        if isinstance(before, Unit) and (why := refusal(before, job, self._options.when_stopped)):
             return ActionOutcome(outcome=Outcome.FAILED, detail=f"not restarted: {why}", evidence=evidence)
         outcome, detail = await self._restart()
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
@@ -81,6 +91,10 @@ class SystemdRestart:
         except NoUnit as trouble:
             return trouble
 
+    async def _last_job(self) -> Job | NoUnit | None:
+        options = self._options
+        return await last_job(options.unit, scope=options.scope, program=options.journalctl, timeout=LOOK)
+
     async def _journal(self) -> str:
         """The unit's last journal lines; empty where there is no journal to read."""
         options = self._options
@@ -92,21 +106,42 @@ class SystemdRestart:
         return result.stdout.decode("utf-8", "replace").strip()
 
 
-def refusal(unit: Unit, when_stopped: str) -> str:
-    """Why a unit in this state is not restarted; empty when it may be."""
+def refusal(unit: Unit, job: Job | NoUnit | None, when_stopped: str) -> str:
+    """Why a unit in this state, after this last job, is not restarted; empty when it may be."""
     if unit.masked:
         return f"{unit.name} is masked: an operator wants it off"
     if unit.active == "activating" and unit.sub != "auto-restart":
         return f"{unit.describe()}: it is still starting"
-    if unit.stopped and when_stopped == "leave":
-        return f"{unit.describe()}: stopped in good order or disabled, so left alone (when_stopped: start changes that)"
+    if unit.active == "deactivating":
+        return f"{unit.describe()}: it is still stopping"
+    if unit.active == "inactive" and unit.job:
+        return f"{unit.describe()}: systemd is about to start it"
+    if when_stopped == "leave" and unit.active in ("inactive", "failed") and (why := _stopped(unit, job)):
+        return f"{unit.describe()}: {why}, so left alone (when_stopped: start changes that)"
+    return ""
+
+
+def _stopped(unit: Unit, job: Job | NoUnit | None) -> str:
+    """How somebody stopped the unit; empty if it ended by itself. Where the journal can't be read, anything that may
+    have been a stop counts as one."""
+    if unit.file_state == "disabled" and unit.active == "inactive":
+        return "disabled"
+    if isinstance(job, Job):
+        return f"stopped on request at {job.at:%Y-%m-%d %H:%M:%S} UTC" if job.type == "stop" else ""
+    if isinstance(job, NoUnit):
+        if unit.stopped:
+            return f"stopped in good order ({job})"
+        if unit.forgotten and unit.file_state not in ("enabled", "enabled-runtime"):
+            return f"perhaps stopped ({job})"
+    elif unit.stopped:
+        return "stopped in good order"
     return ""
 
 
 def failure(result: ArgvResult, after: Unit | NoUnit, state: str) -> str:
     """What is known about a restart that systemd refused or that broke."""
     said = complaint(result)
-    if isinstance(after, Unit) and after.result == "start-limit-hit":
+    if isinstance(after, Unit) and after.start_limit_hit:
         return (
             f"systemd's own start limit is hit, it starts {after.name} no more until `systemctl reset-failed`; {said}"
         )

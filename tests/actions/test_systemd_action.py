@@ -22,11 +22,14 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.job = "exit 0"  # what journalctl does when asked for the last job
         self.journal = "echo 2026-01-02T03:04:05+0000 web photos[7]: no space left on device"
 
     async def restart(self, state: str, *, restart: str = "exit 0", **options: Any) -> ActionOutcome:
         program = stand_in(self.folder, show=shown(state), restart=restart)
-        journal = executable(self.folder / "journalctl", f"#!/bin/sh\necho $@ > {self.folder}/asked\n{self.journal}\n")
+        lines = f"echo $@ > {self.folder}/asked; {self.journal}"
+        text = f'#!/bin/sh\ncase "$*" in *JOB_TYPE*) {self.job} ;; *) {lines} ;; esac\n'
+        journal = executable(self.folder / "journalctl", text)
         made = SYSTEMD.options.model_validate(
             {"unit": "photos", "systemctl": str(program), "journalctl": str(journal), **options}
         )
@@ -74,8 +77,10 @@ async def test_a_unit_that_broke_or_hangs_is_restarted(host: Host, state: str) -
         pytest.param("masked", "is masked: an operator wants it off", id="masked"),
         pytest.param("masked_running", "is masked: an operator wants it off", id="masked while it runs"),
         pytest.param("starting", "it is still starting", id="still starting"),
-        pytest.param("stopped", "stopped in good order or disabled, so left alone", id="stopped by an operator"),
-        pytest.param("disabled", "stopped in good order or disabled, so left alone", id="disabled"),
+        pytest.param("stopping", "it is still stopping", id="still stopping"),
+        pytest.param("start_queued", "systemd is about to start it", id="its start waits for others"),
+        pytest.param("stopped", "stopped in good order, so left alone", id="stopped, and the journal was rotated"),
+        pytest.param("disabled", "disabled, so left alone", id="disabled"),
     ],
 )
 async def test_an_operators_stop_and_a_start_under_way_are_never_fought(host: Host, state: str, why: str) -> None:
@@ -85,6 +90,55 @@ async def test_an_operators_stop_and_a_start_under_way_are_never_fought(host: Ho
     assert why in outcome.detail
     assert outcome.evidence["unit"]
     assert host.restarts() == []
+
+
+def job(kind: str) -> str:
+    return f"""echo '{{"JOB_TYPE":"{kind}","__REALTIME_TIMESTAMP":"1767323045000000"}}'"""
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param("stopped", id="in good order"),
+        pytest.param("stopped_java", id="failed, as its program ends with 143 on SIGTERM"),
+        pytest.param("forgotten", id="forgotten by systemd, as nothing needs it"),
+    ],
+)
+async def test_a_stop_that_somebody_asked_for_is_known_from_the_journal(host: Host, state: str) -> None:
+    host.job = job("stop")
+    outcome = await host.restart(state)
+    assert outcome.outcome is Outcome.FAILED
+    assert "stopped on request at 2026-01-02 03:04:05 UTC, so left alone" in outcome.detail
+    assert host.restarts() == []
+
+
+@pytest.mark.parametrize("state", ["stopped", "stopped_java", "forgotten"])
+async def test_a_unit_that_ended_by_itself_is_restarted_in_whatever_order_it_ended(host: Host, state: str) -> None:
+    host.job = job("start")
+    assert (await host.restart(state)).outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize(
+    ("state", "restarts"),
+    [
+        pytest.param("stopped", 0, id="perhaps a stop"),
+        pytest.param("forgotten", 0, id="perhaps a stop, perhaps it never ran"),
+        pytest.param("never_started", 1, id="enabled, and never ran"),
+        pytest.param("failed", 1, id="a failure is a failure"),
+    ],
+)
+async def test_without_a_readable_journal_whatever_may_have_been_a_stop_counts_as_one(
+    host: Host, state: str, restarts: int
+) -> None:
+    host.job = "echo No journal files were opened due to insufficient permissions. >&2; exit 1"
+    outcome = await host.restart(state)
+    assert len(host.restarts()) == restarts
+    assert restarts or "insufficient permissions" in outcome.detail
+
+
+async def test_garbage_for_a_job_is_no_job(host: Host) -> None:
+    host.job = "echo '[1, {'"
+    assert (await host.restart("forgotten")).outcome is Outcome.DONE
 
 
 async def test_a_stopped_unit_is_started_where_config_asks_for_it_but_never_a_masked_one(host: Host) -> None:
@@ -106,6 +160,7 @@ async def test_systemds_own_start_limit_is_recognised(host: Host) -> None:
     assert outcome.outcome is Outcome.FAILED
     assert outcome.detail.startswith("systemd's own start limit is hit")
     assert "reset-failed" in outcome.detail
+    assert said in outcome.detail
 
 
 async def test_a_restart_that_hangs_is_given_up_after_its_timeout(host: Host) -> None:

@@ -38,8 +38,14 @@ MEANINGS = [
     ("failed", FAIL, "failed", "photos.service is failed: exit-code, exit code 3"),
     ("killed", FAIL, "failed", "photos.service is failed: signal, killed by SIGKILL"),
     ("oom", FAIL, "failed", "photos.service is failed: oom-kill, killed by SIGKILL"),
-    ("start_limit", FAIL, "failed", "photos.service is failed: start-limit-hit, exit code 1, 5 restarts by systemd"),
-    ("stopped", FAIL, "inactive", "photos.service is inactive (dead): exit code 0"),
+    ("start_limit", FAIL, "failed",
+     "photos.service is failed: exit-code, exit code 1, start limit hit, 5 restarts by systemd"),
+    ("start_limit_of_successes", FAIL, "failed",
+     "photos.service is failed: start-limit-hit, exit code 0, 5 restarts by systemd"),
+    ("stopped", FAIL, "inactive", "photos.service is inactive (dead): killed by SIGTERM"),
+    ("stopped_java", FAIL, "failed", "photos.service is failed: exit-code, exit code 143"),
+    ("forgotten", FAIL, "inactive", "photos.service is inactive (dead)"),
+    ("start_queued", FAIL, "inactive", "photos.service is inactive (dead)"),
     ("never_started", FAIL, "inactive", "photos.service is inactive (dead)"),
     ("disabled", FAIL, "inactive", "photos.service is inactive (dead)"),
     ("condition", FAIL, "inactive", "photos.service is inactive (dead): a condition of it is not met"),
@@ -80,6 +86,11 @@ def test_the_figures_are_restarts_exit_status_and_memory() -> None:
 )  # fmt: skip
 def test_a_stop_in_good_order_is_told_from_a_breakdown(state: str, stopped: bool) -> None:
     assert parse_show(shown(state)).stopped is stopped
+
+
+def test_a_start_limit_is_told_from_other_failures_even_where_systemd_keeps_their_result() -> None:
+    hit = {state for state in STATES if parse_show(shown(state)).start_limit_hit}
+    assert hit == {"start_limit", "start_limit_of_successes"}
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "ActiveState=\nLoadState=", "=\n=x", "\x00" * 1000])
