@@ -185,11 +185,12 @@ class Outbox:
             return True
         try:
             ours = await self._store.claim([notice.key], self._clock.now())
+            unheard_of = not ours and not await self._store.outgoing([notice.key])  # its commit was refused
         except StoreUnavailable as error:
             log.error("store_unavailable", what="claim", key=notice.key, error=str(error))
             return True
         self._ours |= ours
-        return notice.key in ours
+        return notice.key in ours or unheard_of
 
     async def _opening(self, notice: Notice) -> Receipt | None:
         if not notice.incident or notice.kind is NoticeKind.OPENED:
@@ -210,11 +211,11 @@ class Outbox:
         self._report(notice.service, NoticeDelivered(at=self._clock.now(), key=notice.key))
 
     async def _postponed(self, notice: Notice, wait: timedelta, error: DeliveryError) -> None:
-        self._ours.discard(notice.key)
         self._counts.notice(notice.channel, notice.kind.value, "retried")
         text = f"{error.reason}: {error}"
         try:
             await self._store.postpone(notice.key, self._clock.now() + wait, text)
+            self._ours.discard(notice.key)
         except StoreUnavailable as trouble:
             log.error("store_unavailable", what="postpone", key=notice.key, error=str(trouble))
 
@@ -244,7 +245,9 @@ class Outbox:
             try:
                 now = self._clock.now()
                 if order.key not in await self._store.claim([order.key], now):
-                    return
+                    if await self._store.outgoing([order.key]):
+                        return
+                    raise StoreUnavailable("the order itself could not be stored")
                 outcome = await self._perform(order, expired=now - order.at > STALE_ORDER)
             except StoreUnavailable as error:
                 log.error("restart_not_started", key=order.key, why="its claim cannot be stored", error=str(error))
