@@ -4,6 +4,15 @@ from datetime import datetime, timedelta
 
 from agent.core.model import RestartPolicy
 
+REMEMBERED = timedelta(days=1)  # the host's budget may count over longer than the service's own
+MOST = 100
+
+
+def remembered(restarts: tuple[datetime, ...], policy: RestartPolicy | None, at: datetime) -> tuple[datetime, ...]:
+    """The restarts worth remembering once another is ordered now: all that some budget may still count."""
+    span, most = (max(REMEMBERED, policy.per), max(MOST, policy.at_most)) if policy else (REMEMBERED, MOST)
+    return (*(moment for moment in restarts if at - moment < span), at)[-most:]
+
 
 def spent(restarts: tuple[datetime, ...], policy: RestartPolicy, at: datetime) -> tuple[datetime, ...]:
     """The restarts that still count: those within the window that ends now."""

@@ -217,7 +217,7 @@ class Incident:
 class ServiceState:
     """All that is remembered of one service. A service without history is `ServiceState(service=name)`.
 
-    `restarts` are the times of the restarts ordered within the policy's window, over all incidents.
+    `restarts` are the times of the restarts ordered, over all incidents: those that a budget may still count.
     `wake_at` is when the core wants a `Ticked`, None when it wants none.
     """
 

@@ -87,9 +87,7 @@ def _order(draft: Draft, action: str) -> None:
         trace_id=incident.trace_id,
     )
     draft.commands.append(order)
-    policy = draft.policy.restart
-    recent = budget.spent(draft.state.restarts, policy, draft.at) if policy else ()
-    draft.change(restarts=(*recent, draft.at))
+    draft.change(restarts=budget.remembered(draft.state.restarts, draft.policy.restart, draft.at))
     draft.change_incident(
         stage=Stage.RESTARTING,
         until=draft.at + LOST_ORDER,

@@ -1,9 +1,7 @@
 """Observe -> decide -> commit -> publish: the shell around the pure core."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,21 +16,27 @@ from agent.core.events import (
     Observed,
     Parent,
     PolicyChanged,
+    RestartFinished,
     ServiceRemoved,
     Ticked,
 )
 from agent.core.health import steady
 from agent.core.incident import decide
-from agent.core.model import CheckResult, CheckState, Command, Health, Restart, ServiceState, Stage, Verdict
+from agent.core.model import CheckResult, CheckState, Command, Health, Outcome, Restart, ServiceState, Stage, Verdict
 from agent.ports import Store, StoreUnavailable, VersionConflict
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
 from agent.runtime.gate import Gate
+from agent.runtime.host_budget import HostBudget
 from agent.runtime.probe import Probe, Sighting, Watched
+from agent.runtime.relations import related
 
 log = structlog.get_logger()
 
 Evidence = Callable[[str, datetime], Awaitable[Mapping[str, str]]]
+
+AFTER_TROUBLE = timedelta(seconds=5)
+DECIDED = (Stage.PAGED, Stage.WATCHING)  # where a further miss leads to nothing new
 
 
 class Outlet(Protocol):
@@ -40,20 +44,6 @@ class Outlet(Protocol):
 
     def offer(self, commands: Iterable[Command]) -> None: ...
     def cancel(self, keys: Iterable[str]) -> None: ...
-
-
-@dataclass(slots=True)
-class HostBudget:
-    """The restarts that all services of this host share. Filled from their stored states at boot."""
-
-    at_most: int
-    per: timedelta
-    times: deque[datetime] = field(default_factory=deque)
-
-    def left(self, now: datetime) -> int:
-        while self.times and now - self.times[0] >= self.per:
-            self.times.popleft()
-        return self.at_most - len(self.times)
 
 
 class Engine:
@@ -97,6 +87,7 @@ class Engine:
             return
         watched = self.table.get(probe.service)
         if watched is not None and not probe.removed:
+            probe.settled = False  # until this one is decided on the next is news, too
             self._put(watched, Sighting(probe, result, began))
 
     def tell(self, service: str, event: Input) -> None:
@@ -118,26 +109,28 @@ class Engine:
     def stepped(self, by: timedelta) -> None:
         """The wall clock jumped: every memory that holds a time is moved along."""
         now = self._clock.now()
-        self._budget.times = deque(moment + by for moment in self._budget.times)
+        self._budget.shift(by)
         for watched in self.table.values():
             state = watched.row.state
-            if state.wake_at or state.incident or state.restarts or state.unknown_since:
+            waits = state.wake_at or state.incident or state.restarts or state.unknown_since
+            if waits or state.health is Health.SUSPECT or watched.downstream:
                 self._waking.pop(watched.row.name, None)
                 self._put(watched, ClockStepped(at=now, by=by))
 
     # ------------------------------------------------------------------------------------------ the table
 
     def watch(self, watched: Watched) -> None:
-        """Put a service under watch, or renew how it is watched; its state goes on."""
+        """Put a service under watch, or renew how it is watched; its state goes on. One that has an open incident from
+        an earlier life is reviewed: config may have changed while nobody looked."""
         name = watched.row.name
         known = name in self.table
         self.table[name] = watched
         for probe in watched.probes.values():
             probe.settled = steady(watched.row.state.checks.get(probe.name, CheckState()))
-        self._budget.times = deque(sorted({*self._budget.times, *watched.row.state.restarts}))
+        self._budget.spend(name, watched.row.state.restarts)
         if watched.row.state.wake_at is not None:
             self._waking[name] = watched.row.state.wake_at
-        if known:
+        if known or (watched.row.state.incident is not None and watched.probes):
             self._put(watched, PolicyChanged(at=self._clock.now()))
 
     async def unwatch(self, service: str) -> None:
@@ -179,6 +172,7 @@ class Engine:
                     await self._handle(watched, item)
                 except Exception:
                     log.exception("decision_failed", service=watched.row.name, input=type(item).__name__)
+                    self._wake_later(watched)
         finally:
             watched.task = None
 
@@ -186,6 +180,9 @@ class Engine:
         event: Input
         blind = self._gate.blind if watched.remote else ""
         if isinstance(item, Sighting):
+            if item.probe.removed:
+                return  # what it looked at is not what config names now
+            item.probe.seen = True
             event, blind = await self._look_closer(watched, item)
         else:
             event = item
@@ -195,8 +192,13 @@ class Engine:
             decision = self._decide(watched, event, blind)  # somebody else was first: decide on what he left
             if not await self._commit(watched, decision):
                 log.error("decision_dropped", service=watched.row.name, why="the stored state changed twice")
+                self._wake_later(watched)
                 return
+        if isinstance(event, RestartFinished) and event.outcome is Outcome.EXPIRED:
+            self._budget.give_back(watched.row.name, {*before.restarts} - {*watched.row.state.restarts})
         self._follow(watched, before, decision)
+        if isinstance(item, Sighting):
+            self._seen(watched, item.probe)
 
     async def _look_closer(self, watched: Watched, sighting: Sighting) -> tuple[Observed, str]:
         """The observation, with doubts about ourselves for a miss, and with evidence for one that will decide."""
@@ -204,9 +206,10 @@ class Engine:
         evidence: Mapping[str, str] = {}
         blind = ""
         known = watched.row.state.checks.get(probe.name, CheckState())
-        if result.verdict is Verdict.FAIL and not known.down:
+        incident = watched.row.state.incident
+        if result.verdict is Verdict.FAIL and (not known.down or (incident and incident.stage not in DECIDED)):
             blind = await self._gate.doubts(result, sighting.began, local=probe.type.local)
-            if not blind and known.misses + 1 >= probe.policy.misses:
+            if not blind and not known.down and known.misses + 1 >= probe.policy.misses:
                 evidence = await self._evidence(probe.service, known.first_miss_at or result.at)
         at = self._clock.now()
         return Observed(at=at, check=probe.name, result=result, evidence=evidence), blind
@@ -214,10 +217,12 @@ class Engine:
     def _decide(self, watched: Watched, event: Input, blind: str) -> Decision:
         now = event.at
         parents = {name: self._parent(name) for name in watched.upstream if name in self.table}
+        incident = watched.row.state.incident
         context = Context(
             parents=parents,
             blind=blind,
             restarts_left=self._budget.left(now),
+            unseen=frozenset(name for name in incident.failing if _unseen(watched, name)) if incident else frozenset(),
             agent=self._agent,
             trace_link=self._trace_link,
         )
@@ -226,7 +231,7 @@ class Engine:
     def _parent(self, name: str) -> Parent:
         parent = self.table[name]
         state = parent.row.state
-        return Parent(health=state.health, since=state.since, checking=parent.being_looked_at > 0)
+        return Parent(health=state.health, since=state.since, checking=bool(parent.being_looked_at))
 
     async def _commit(self, watched: Watched, decision: Decision) -> bool:
         """Make it durable where there is anything to keep. False: the stored state is another one (now loaded)."""
@@ -234,13 +239,12 @@ class Engine:
         if decision.state is state and not decision.events and not decision.commands:
             return True
         ordered = [command.at for command in decision.commands if isinstance(command, Restart)]
-        self._budget.times.extend(ordered)
+        self._budget.spend(watched.row.name, ordered)
         if decision.events or decision.commands or decision.cancelled or watched.version:
             try:
                 watched.version = await self._store.commit(watched.row.name, watched.version, decision)
             except VersionConflict:
-                for moment in ordered:
-                    self._budget.times.remove(moment)
+                self._budget.give_back(watched.row.name, ordered)
                 stored = (await self._store.load()).get(watched.row.name)
                 watched.version = stored.version if stored else 0
                 watched.row.state = stored.state if stored else ServiceState(service=watched.row.name)
@@ -254,7 +258,8 @@ class Engine:
         """Tell the world what was decided."""
         state, name = watched.row.state, watched.row.name
         for probe in watched.probes.values():
-            probe.settled = steady(state.checks.get(probe.name, CheckState()))
+            known = state.checks.get(probe.name, CheckState())
+            probe.settled = steady(known) and probe.name not in watched.being_looked_at
         if state.wake_at is None:
             self._waking.pop(name, None)
         else:
@@ -269,6 +274,12 @@ class Engine:
             self._tell_dependants(watched)
             if state.health is Health.SUSPECT:
                 self._look_at_parents(watched)
+
+    def _wake_later(self, watched: Watched) -> None:
+        """An input was lost: what its service waits for is not."""
+        wake_at = watched.row.state.wake_at
+        if wake_at is not None:
+            self._waking[watched.row.name] = max(wake_at, self._clock.now() + AFTER_TROUBLE)
 
     def _again_after(self, watched: Watched, check: str, after: timedelta) -> None:
         probe = watched.probes.get(check)
@@ -295,41 +306,32 @@ class Engine:
             if not probes:
                 continue
             longest = max(probe.timeout for probe in probes)
-            parent.being_looked_at = len(probes)
+            parent.being_looked_at = {probe.name for probe in probes}
             for probe in probes:
+                probe.settled = False  # so that its next run is heard of even when it passes
                 self.run_again(probe)
-            asyncio.get_running_loop().call_later(longest + 0.5, self._looked_at, parent)
+            parent.look_ends = asyncio.get_running_loop().call_later(longest + 0.5, self._looked_at, parent)
 
-    def seen(self, probe: Probe) -> None:
-        """A run ended, whatever it said: a parent that was looked at may be done."""
-        watched = self.table.get(probe.service)
-        if watched is not None and watched.being_looked_at:
-            watched.being_looked_at -= 1
+    def _seen(self, watched: Watched, probe: Probe) -> None:
+        """A run was decided on: a service that is being looked at may be done with it."""
+        if probe.name in watched.being_looked_at:
+            watched.being_looked_at.discard(probe.name)
+            probe.settled = steady(watched.row.state.checks.get(probe.name, CheckState()))
             if not watched.being_looked_at:
-                asyncio.get_running_loop().call_later(0.05, self._looked_at, watched)
+                self._looked_at(watched)
 
     def _looked_at(self, parent: Watched) -> None:
-        parent.being_looked_at = 0
+        if parent.look_ends is not None:
+            parent.look_ends.cancel()
+        parent.being_looked_at, parent.look_ends = set(), None
         self._tell_dependants(parent)
 
 
-def related(depends_on: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """For each service everything upstream and everything downstream, near and far, in a stable order."""
-    up: dict[str, tuple[str, ...]] = {}
-    for name in depends_on:
-        found: dict[str, None] = {}
-        todo = deque(depends_on[name])
-        while todo:
-            parent = todo.popleft()
-            if parent not in found and parent != name:
-                found[parent] = None
-                todo.extend(depends_on.get(parent, ()))
-        up[name] = tuple(found)
-    down: dict[str, list[str]] = {name: [] for name in depends_on}
-    for name, parents in up.items():
-        for parent in parents:
-            down.setdefault(parent, []).append(name)
-    return {name: (up[name], tuple(down[name])) for name in depends_on}
+def _unseen(watched: Watched, check: str) -> bool:
+    """Whether a check has yet to run for the first time since the agent started. One that runs by the calendar may
+    take days for it: its last word stands."""
+    probe = watched.probes.get(check)
+    return probe is not None and probe.cron is None and not probe.seen
 
 
 __all__ = ["Engine", "HostBudget", "related"]

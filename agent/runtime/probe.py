@@ -26,6 +26,7 @@ class Probe:
     cron: tuple[str, str] | None = None
     host: str = ""
     settled: bool = False
+    seen: bool = False  # a run of it was decided on
     running: bool = False
     removed: bool = False
 
@@ -56,4 +57,5 @@ class Watched:
     remote: bool = False  # some check needs the network
     inbox: list[Input | Sighting] = field(default_factory=list)
     task: asyncio.Task[None] | None = None  # works off the inbox
-    being_looked_at: int = 0  # fresh runs under way because a dependant missed a beat
+    being_looked_at: set[str] = field(default_factory=set)  # checks run afresh because a dependant missed a beat
+    look_ends: asyncio.TimerHandle | None = None

@@ -1,0 +1,34 @@
+"""The restarts that all services of one host share: a limit on how much an agent may stir up on a bad day."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(slots=True)
+class HostBudget:
+    """At most `at_most` restarts in any window of `per`, of whichever services. Filled from their stored states."""
+
+    at_most: int
+    per: timedelta
+    _spent: set[tuple[str, datetime]] = field(default_factory=set)
+
+    def left(self, now: datetime) -> int:
+        """How many more are allowed now; negative after the limit was lowered."""
+        return self.at_most - sum(now - moment < self.per for _, moment in self._spent)
+
+    def spend(self, service: str, moments: Iterable[datetime]) -> None:
+        """These restarts were ordered. Told twice, they count once."""
+        moments = list(moments)
+        if moments:
+            oldest = max(moments) - max(self.per, timedelta(days=1))
+            self._spent = {spent for spent in self._spent if spent[1] > oldest}
+        self._spent.update((service, moment) for moment in moments)
+
+    def give_back(self, service: str, moments: Iterable[datetime]) -> None:
+        """These never came to be."""
+        self._spent.difference_update((service, moment) for moment in moments)
+
+    def shift(self, by: timedelta) -> None:
+        """The wall clock was set by that much."""
+        self._spent = {(service, moment + by) for service, moment in self._spent}
