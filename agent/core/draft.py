@@ -75,7 +75,7 @@ def waking_time(state: ServiceState, policy: Policy) -> datetime | None:
     waits: list[datetime | None] = []
     incident = state.incident
     if incident is not None:
-        if incident.stage in (Stage.VERIFYING, Stage.WAITING, Stage.RESTARTING):
+        if incident.stage in (Stage.VERIFYING, Stage.WAITING, Stage.RESTARTING, Stage.ASKING):
             waits.append(incident.until)
         waits.append(incident.remind_at)
         waits += [

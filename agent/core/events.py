@@ -75,8 +75,35 @@ class ClockStepped:
     by: timedelta
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A person answered the question whether to restart. `by` is who, for the timeline."""
+
+    at: datetime
+    key: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """Somebody says that the service is being deployed or restarted by hand until then."""
+
+    at: datetime
+    until: datetime
+    by: str = ""
+
+
 Input = (
-    Observed | Ticked | RestartFinished | NoticeDelivered | NoticeFailed | PolicyChanged | ServiceRemoved | ClockStepped
+    Observed
+    | Ticked
+    | RestartFinished
+    | NoticeDelivered
+    | NoticeFailed
+    | PolicyChanged
+    | ServiceRemoved
+    | ClockStepped
+    | Approved
+    | Deployed
 )
 
 
@@ -88,6 +115,18 @@ class Parent:
     health: Health
     since: datetime | None = None
     checking: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What a service sees of the replicas that it is one of. `busy` is another one that is being restarted or verified
+    just now, `not_helped` one whose restart did not heal it in an incident that is still open."""
+
+    name: str
+    size: int
+    failing: int
+    busy: str = ""
+    not_helped: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +142,8 @@ class Context:
     blind: str = ""
     restarts_left: int = 1_000_000
     unseen: frozenset[str] = frozenset()
+    group: Group | None = None
+    host_trouble: str = ""  # why no restart on this host can help ("out of disk: / is 99.8 % full")
     agent: str = ""
     trace_link: str = ""  # a URL with {trace_id} in it
 
@@ -119,6 +160,10 @@ class EventKind(StrEnum):
     RESTART_ORDERED = "restart_ordered"
     RESTART_FINISHED = "restart_finished"
     RESTART_REFUSED = "restart_refused"  # the text says which rule refused it
+    RESTART_SHADOWED = "restart_shadowed"
+    APPROVAL_ASKED = "approval_asked"
+    APPROVED = "approved"
+    DEPLOYED = "deployed"
     VERIFY_FAILED = "verify_failed"
     PAGED = "paged"
     DELIVERED = "delivered"

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
-from agent.core import budget, notices
+from agent.core import breaker, budget, notices
 from agent.core.draft import Draft, shifted
 from agent.core.events import (
+    Approved,
     ClockStepped,
     Confirm,
     Context,
     Decision,
+    Deployed,
     EventKind,
     Input,
     NoticeDelivered,
@@ -29,7 +31,7 @@ from agent.core.model import (
     Stage,
     Verdict,
 )
-from agent.core.remedy import escape, plan, restart_finished, sick_parents, time_passed
+from agent.core.remedy import approved, escape, plan, restart_finished, sick_parents, time_passed
 
 __all__ = ["decide"]
 
@@ -56,6 +58,12 @@ def decide(state: ServiceState, event: Input, policy: Policy, context: Context) 
                 _close(draft, "is no longer watched: config does not name it any more")
         case ClockStepped():
             draft.state = shifted(state, event.by)
+        case Approved():
+            approved(draft, event)
+        case Deployed():
+            by = f" by {event.by}" if event.by else ""
+            draft.change(deployed_until=event.until)
+            draft.say(EventKind.DEPLOYED, f"being deployed{by}: nothing is restarted until {event.until:%H:%M:%S} UTC")
     return draft.finish(state)
 
 
@@ -214,7 +222,7 @@ def _close(draft: Draft, how: str) -> None:
         seconds=f"{(draft.at - incident.opened_at).total_seconds():.3f}",
         healed=str(bool(incident.tried and not incident.asked)).lower(),
     )
-    draft.change(incident=None)
+    draft.change(incident=None, record=breaker.learned(draft))
 
 
 def _ticked(draft: Draft) -> None:

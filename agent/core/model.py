@@ -50,6 +50,7 @@ class Stage(StrEnum):
     HELD = "held"  # a dependency is the likely cause: nothing is restarted and nobody paged
     WAITING = "waiting"  # a restart is allowed, but its backoff has not passed
     RESTARTING = "restarting"  # an order is out
+    ASKING = "asking"  # people were asked whether it may be restarted
     VERIFYING = "verifying"  # the restart is done: its checks must pass within the window
     PAGED = "paged"  # people were asked
     WATCHING = "watching"  # nothing to restart and nobody to page: it is only recorded
@@ -73,6 +74,16 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"  # the agent died between starting it and noting its end: never run again by itself
     EXPIRED = "expired"  # it was never started and is too old to be right now
+    REFUSED = "refused"  # the action saw that it must not: stopped by an operator, masked, still starting
+
+
+class Mode(StrEnum):
+    """How much a service's restarts are trusted."""
+
+    OFF = "off"  # never restarted: people are paged
+    SHADOW = "shadow"  # says what it would have done, and pages
+    ASK = "ask"  # a person approves each restart
+    AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +119,39 @@ class CheckPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One rung of a ladder: what is done ("systemd reload"), and how long its checks then have to recover."""
+
+    action: str
+    verify: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
     """How a service may be restarted: at most `at_most` times in any window of `per`, the n-th restart in such a
     window no sooner than `backoff * 2**(n-2)` after the one before, each followed by `verify` in which the
-    failing checks must recover. `action` names the remediator's type ("systemd", "process", "command")."""
+    failing checks must recover. `action` names the remediator's type ("systemd", "process", "command").
+
+    With `steps` (two or more) it is a ladder: each is tried once, in order, before people are paged; without, the one
+    action is tried as often as the budget allows. `jitter` lengthens backoffs by up to that part. With `min_success`
+    a service is paged at once for a kind of failure that restarts cured less often than that before. `approve_within`
+    is how long a person may take to approve in mode ASK.
+    """
 
     action: str
     at_most: int = 3
     per: timedelta = timedelta(hours=1)
     backoff: timedelta = timedelta(seconds=10)
     verify: timedelta = timedelta(seconds=30)
+    steps: tuple[Step, ...] = ()
+    mode: Mode = Mode.AUTO
+    jitter: float = 0.0
+    min_success: float = 0.0
+    approve_within: timedelta = timedelta(minutes=15)
+
+    @property
+    def ladder(self) -> tuple[Step, ...]:
+        return self.steps or (Step(action=self.action, verify=self.verify),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +175,7 @@ class Policy:
     page_deadline: timedelta = timedelta(minutes=1)
     unknown_after: timedelta = timedelta(minutes=5)
     runbook: str = ""
+    group: str = ""  # replicas of one thing: restarted one at a time, the first result deciding for the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +226,22 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A question to people: may this be restarted? Good for one answer, until it expires or the failure changes."""
+
+    key: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What restarts did for one kind of failure of a service so far: of `tried` incidents they healed `healed`."""
+
+    tried: int = 0
+    healed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """From the missed beats to the recovery. `id` is unique and stable; `failing` are the checks that are down."""
 
@@ -209,6 +260,8 @@ class Incident:
     until: datetime | None = None  # end of the verify window or of the backoff, by stage
     remind_at: datetime | None = None
     notices: int = 0  # how many notices this incident has asked for: part of their keys
+    rung: int = 0  # the step of the ladder that is next or under way
+    approval: Approval | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
 
@@ -229,6 +282,8 @@ class ServiceState:
     since: datetime | None = None  # when the present health began
     wake_at: datetime | None = None
     unknown_since: datetime | None = None
+    deployed_until: datetime | None = None  # somebody is deploying: nothing is restarted until then
+    record: Mapping[str, Record] = field(default_factory=dict)  # by kind of failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +297,7 @@ class Restart:
     attempt: int
     at: datetime
     trace_id: str = ""
+    step: int = 0  # which rung of the service's ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
         Outcome.TIMEOUT: "timed out",
         Outcome.INTERRUPTED: "cut off by a restart of the agent",
         Outcome.EXPIRED: "never started",
+        Outcome.REFUSED: "refused",
     }
 )
 

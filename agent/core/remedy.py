@@ -1,13 +1,14 @@
 """What to do about an open incident: hold, restart within the budget, or page."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.core import budget, notices
+from agent.core import breaker, budget, notices
 from agent.core.draft import Draft
-from agent.core.events import Confirm, EventKind, Parent, RestartFinished
-from agent.core.model import Health, Outcome, Restart, Stage, Tried, Verdict
+from agent.core.events import Approved, Confirm, EventKind, Parent, RestartFinished
+from agent.core.model import Approval, Health, Mode, Outcome, Restart, RestartPolicy, Stage, Tried, Verdict
 
 LOST_ORDER = timedelta(minutes=10)  # a restart that nobody has reported on for so long is given up
 PAUSE = timedelta(seconds=5)  # how soon a step that was due while nobody could tell is looked at again
@@ -40,16 +41,73 @@ def plan(draft: Draft) -> None:
     if Verdict.FAIL not in _verdicts(draft):
         _page(draft, "not restarted: its checks cannot tell any more whether it is still down")
         return
-    refused = budget.refusal(draft.state.restarts, policy, draft.at, draft.context.restarts_left)
-    if refused:
+    if refused := breaker.refusal(draft, policy):
         draft.say(EventKind.RESTART_REFUSED, refused)
         _page(draft, refused)
         return
-    due = budget.not_before(draft.state.restarts, policy, draft.at)
+    if draft.context.group is not None and draft.context.group.busy:
+        draft.change_incident(stage=Stage.WAITING, until=draft.at + PAUSE)  # replicas take turns
+        return
+    due = breaker.not_before(draft, policy)
     if draft.at < due:
         draft.change_incident(stage=Stage.WAITING, until=due)
         return
-    _order(draft, policy.action)
+    _go(draft, policy)
+
+
+def _go(draft: Draft, policy: RestartPolicy) -> None:
+    """Every rule allows it: restart, ask a person, or only say so."""
+    action = policy.ladder[draft.incident.rung].action
+    match policy.mode:
+        case Mode.SHADOW:
+            text = f"would have restarted by {action} (mode: shadow)"
+            draft.say(EventKind.RESTART_SHADOWED, text, action=action)
+            _page(draft, text)
+        case Mode.ASK:
+            _ask(draft, policy, action)
+        case _:
+            _order(draft, action)
+
+
+def _ask(draft: Draft, policy: RestartPolicy, action: str) -> None:
+    """Put the question to people. The answer is bound to this failure: its key ends with what fails and the step."""
+    incident = draft.incident
+    bound = zlib.crc32(repr((incident.failing, incident.rung, incident.summary)).encode())
+    key = f"{incident.id}/approval/{len(incident.tried) + 1}-{bound:08x}"
+    expires_at = draft.at + policy.approve_within
+    text = f"restart by {action}? Approve within {budget.in_words(policy.approve_within)}: codeblue approve {key}"
+    remind_at = draft.at + draft.policy.remind if draft.policy.remind else None
+    draft.change_incident(
+        stage=Stage.ASKING,
+        approval=Approval(key=key, expires_at=expires_at),
+        until=expires_at,
+        remind_at=incident.remind_at or remind_at,
+    )
+    draft.say(EventKind.APPROVAL_ASKED, text, key=key, action=action)
+    if incident.asked:
+        notices.update(draft, f"{draft.state.service}: {text}")
+    else:
+        notices.page(draft, draft.policy.page, note=text)
+
+
+def approved(draft: Draft, event: Approved) -> None:
+    """A person said yes. It counts once, in time, and only for the failure that was shown."""
+    incident = draft.state.incident
+    approval = incident.approval if incident else None
+    policy = draft.policy.restart
+    if incident is None or approval is None or approval.key != event.key or policy is None:
+        draft.say(EventKind.RESTART_REFUSED, f"{event.by} approved what is no longer asked: {event.key}")
+        return
+    draft.change_incident(approval=None)
+    draft.say(EventKind.APPROVED, f"{event.by} approved the restart", by=event.by, key=event.key)
+    if draft.at > approval.expires_at or incident.stage is not Stage.ASKING:
+        draft.say(EventKind.RESTART_REFUSED, "the approval came too late")
+        _page(draft)
+    elif refused := breaker.refusal(draft, policy):
+        draft.say(EventKind.RESTART_REFUSED, refused)
+        _page(draft, refused)
+    else:
+        _order(draft, policy.ladder[incident.rung].action)
 
 
 def unseen(draft: Draft) -> bool:
@@ -85,6 +143,7 @@ def _order(draft: Draft, action: str) -> None:
         attempt=attempt,
         at=draft.at,
         trace_id=incident.trace_id,
+        step=incident.rung,
     )
     draft.commands.append(order)
     draft.change(restarts=budget.remembered(draft.state.restarts, draft.policy.restart, draft.at))
@@ -93,6 +152,7 @@ def _order(draft: Draft, action: str) -> None:
         until=draft.at + LOST_ORDER,
         tried=(*incident.tried, Tried(key=order.key, at=draft.at, action=action)),
         held_by=(),
+        approval=None,
     )
     draft.say(EventKind.RESTART_ORDERED, f"restart {attempt} by {action}", action=action, key=order.key)
 
@@ -126,15 +186,26 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
         outcome=event.outcome.value,
         key=event.key,
     )
-    if event.outcome is Outcome.EXPIRED:
+    if event.outcome in (Outcome.EXPIRED, Outcome.REFUSED):
         draft.change(restarts=tuple(moment for moment in draft.state.restarts if moment != tried.at))
     if draft.incident.stage is not Stage.RESTARTING:
         return
     if event.outcome in (Outcome.DONE, Outcome.INTERRUPTED) and draft.policy.restart is not None:
-        draft.change_incident(stage=Stage.VERIFYING, until=draft.at + draft.policy.restart.verify)
+        ladder = draft.policy.restart.ladder
+        verify = ladder[min(draft.incident.rung, len(ladder) - 1)].verify
+        draft.change_incident(stage=Stage.VERIFYING, until=draft.at + verify)
         draft.confirm_soon(*draft.incident.failing)
     else:
+        if event.outcome is not Outcome.EXPIRED:
+            _climb(draft)
         plan(draft)
+
+
+def _climb(draft: Draft) -> None:
+    """What was tried did not help: the next rung of a ladder; a single action is tried again within its budget."""
+    policy = draft.policy.restart
+    if policy is not None and len(policy.ladder) > 1:
+        draft.change_incident(rung=draft.incident.rung + 1)
 
 
 def time_passed(draft: Draft) -> None:
@@ -165,6 +236,7 @@ def _window_ended(draft: Draft) -> None:
             draft.change_incident(until=draft.at + PAUSE)
             return
         draft.say(EventKind.VERIFY_FAILED, "the restart did not help: its checks did not recover in time")
+        _climb(draft)
     elif incident.stage is Stage.RESTARTING:
         lost = tuple(
             replace(t, outcome=Outcome.INTERRUPTED, detail="nothing was heard of it") if t.outcome is None else t
@@ -172,6 +244,12 @@ def _window_ended(draft: Draft) -> None:
         )
         draft.change_incident(tried=lost)
         draft.say(EventKind.VERIFY_FAILED, "nothing was heard of the restart that was ordered")
+        _climb(draft)
+    elif incident.stage is Stage.ASKING:
+        draft.change_incident(approval=None)
+        draft.say(EventKind.RESTART_REFUSED, "nobody approved the restart in time")
+        _page(draft)
+        return
     plan(draft)
 
 
