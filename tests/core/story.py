@@ -7,6 +7,7 @@ from agent.core.events import (
     Context,
     Decision,
     EventKind,
+    Group,
     Input,
     NoticeDelivered,
     NoticeFailed,
@@ -71,6 +72,8 @@ class Story:
     parents: dict[str, Parent] = field(default_factory=dict)
     blind: str = ""
     restarts_left: int = 1000
+    host_trouble: str = ""
+    group: Group | None = None
     unseen: frozenset[str] = frozenset()
     decisions: list[Decision] = field(default_factory=list)
 
@@ -80,6 +83,8 @@ class Story:
             blind=self.blind,
             restarts_left=self.restarts_left,
             unseen=self.unseen,
+            host_trouble=self.host_trouble,
+            group=self.group,
             agent="web-1",
         )
         decision = decide(self.state, event, self.policy, context)
