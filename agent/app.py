@@ -206,7 +206,8 @@ class App:
         return orphans
 
     async def stop(self) -> None:
-        """Stop checking, let decisions and deliveries that are under way end, stop the children, flush and close."""
+        """Stop checking, let decisions and deliveries that are under way end, stop the children, flush and close.
+        Takes 3 s for what is under way and the longest `stop_timeout` of a child, at most about."""
         self.vitals.ready = False
         self.notifier.send(STOPPING=1)
         self.scheduler.stop()
@@ -217,13 +218,12 @@ class App:
         await self.engine.quiesce()
         await self.outbox.stop()
         await self.engine.quiesce()  # what became of the last commands
-        await asyncio.gather(self.children.stop_all(), self.server.stop())
+        await asyncio.gather(self.children.stop_all(), self.server.stop(), asyncio.to_thread(self.tracing.close))
         rows = [probe.row for watched in self.engine.table.values() for probe in watched.probes.values()]
         await self.housekeeping.last(rows)
         await self.logs.stop()
         await self.pagers.close()
         await self.http.close()
-        await asyncio.to_thread(self.tracing.close)
         await self.store.close()
         log.info("stopped")
 

@@ -29,6 +29,10 @@ class Reloader:
             self._app.notifier.send(RELOADING=1)
             try:
                 return await self._reload()
+            except Exception as error:
+                log.exception("reload_failed")
+                self._refused(f"a reload failed half-way: {type(error).__name__}: {error}")
+                return False
             finally:
                 self._app.notifier.send(READY=1)
 
@@ -52,8 +56,7 @@ class Reloader:
             names = (*difference.channels.added, *difference.channels.changed)
             connected = await app.pagers.connect(new.channels[name] for name in names)
         except ConfigError as error:
-            app.vitals.config_trouble = str(error)
-            app.metrics.config_read(success=False)
+            self._refused(str(error))
             log.error("config_refused", problems=[str(problem) for problem in error.problems])
             return False
         for name in difference.needs_restart:
@@ -67,6 +70,10 @@ class Reloader:
         app.metrics.config_read(success=True)
         log.info("config_reloaded", services=len(new.services), changed=bool(difference))
         return True
+
+    def _refused(self, why: str) -> None:
+        self._app.vitals.config_trouble = why
+        self._app.metrics.config_read(success=False)
 
 
 async def _apply(app: App, difference: Changes) -> None:

@@ -27,18 +27,18 @@ def run(path: Path, *, allow_unverified: bool) -> None:
 async def serve(config: Config, path: Path, *, allow_unverified: bool) -> None:
     """The daemon's whole life inside a running loop."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, again = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, again.set)  # before it is ready too: HUP would end it
     app = App(config, allow_unverified=allow_unverified)
-    await app.start()
+    if not await _started(app, stop):
+        return
     reloader = Reloader(app, path)
-    tasks: list[asyncio.Task[object]] = [loop.create_task(reloader.watch_files(), name="watch files")]
-
-    def reload() -> None:
-        tasks.append(loop.create_task(reloader.reload(), name="reload"))
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    tasks = [
+        loop.create_task(reloader.watch_files(), name="watch files"),
+        loop.create_task(_reload_on(again, reloader), name="reload"),
+    ]
     greet(app)
     try:
         await stop.wait()
@@ -47,6 +47,27 @@ async def serve(config: Config, path: Path, *, allow_unverified: bool) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await app.stop()
+
+
+async def _started(app: App, stop: asyncio.Event) -> bool:
+    """Start it, unless it is told to stop before that is done: False then, with nothing left running."""
+    loop = asyncio.get_running_loop()
+    starting, stopping = loop.create_task(app.start(), name="start"), loop.create_task(stop.wait(), name="stop")
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return False
+
+
+async def _reload_on(again: asyncio.Event, reloader: Reloader) -> None:
+    while True:
+        await again.wait()
+        again.clear()
+        await reloader.reload()
 
 
 def greet(app: App) -> None:
