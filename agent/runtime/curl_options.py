@@ -88,7 +88,7 @@ class Handle:
         set_option(pycurl.PROTOCOLS, _WEB)
         set_option(pycurl.PROXY, "")
         set_option(pycurl.NOPROXY, "*")
-        set_option(pycurl.DNS_CACHE_TIMEOUT, 1)
+        set_option(pycurl.DNS_CACHE_TIMEOUT, 0)  # no cache: libcurl walks through all of it on every transfer
         set_option(pycurl.USERAGENT, USER_AGENT)
         set_option(_CA_CACHE_TIMEOUT, 300)
         if self._ca_file:
@@ -173,6 +173,7 @@ def _apply_tls(curl: pycurl.Curl, request: HttpRequest) -> None:
 def apply_addresses(curl: pycurl.Curl, target: "Target", addresses: Sequence[str]) -> None:
     """Connect to one of these addresses whatever DNS says. The entry outlives the transfer by a second at most."""
     entry = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+    curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 1)  # 0 would forget them before they are used
     curl.setopt(pycurl.RESOLVE, [f"+{target.name}:{target.port}:{entry}"])
 
 

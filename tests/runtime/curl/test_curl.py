@@ -171,6 +171,15 @@ async def test_a_name_is_looked_up_anew_for_every_request(client: CurlClient, na
     assert names.asked == [("photos", 0)] * 3
 
 
+async def test_names_and_addresses_asked_at_once_do_not_disturb_each_other(
+    client: CurlClient, names: Names, site: int
+) -> None:
+    names.known.update({f"name{number}": ["127.0.0.1"] for number in range(100)})
+    hosts = [host for number in range(100) for host in (f"name{number}", f"127.0.0.{number + 1}")]
+    answers = await asyncio.gather(*(client.fetch(HttpRequest(url=f"http://{host}:{site}/")) for host in hosts))
+    assert [answer.error for answer in answers] == [""] * 200
+
+
 async def test_an_unknown_name_is_dns(client: CurlClient) -> None:
     answer = await client.fetch(HttpRequest(url="http://nowhere/"))
     assert (answer.error, answer.message) == ("dns", "nowhere is not known to DNS")
