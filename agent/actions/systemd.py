@@ -64,7 +64,7 @@ class SystemdRestart:
         if journal:
             evidence["journal"] = journal
         if isinstance(before, Unit) and (why := refusal(before, job, self._options.when_stopped)):
-            return ActionOutcome(outcome=Outcome.FAILED, detail=f"not restarted: {why}", evidence=evidence)
+            return ActionOutcome(outcome=Outcome.REFUSED, detail=why, evidence=evidence)
         outcome, detail = await self._restart()
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 

@@ -85,8 +85,8 @@ async def test_a_unit_that_broke_or_hangs_is_restarted(host: Host, state: str) -
 )
 async def test_an_operators_stop_and_a_start_under_way_are_never_fought(host: Host, state: str, why: str) -> None:
     outcome = await host.restart(state)
-    assert outcome.outcome is Outcome.FAILED
-    assert outcome.detail.startswith("not restarted: photos.service is ")
+    assert outcome.outcome is Outcome.REFUSED
+    assert outcome.detail.startswith("photos.service is ")
     assert why in outcome.detail
     assert outcome.evidence["unit"]
     assert host.restarts() == []
@@ -107,7 +107,7 @@ def job(kind: str) -> str:
 async def test_a_stop_that_somebody_asked_for_is_known_from_the_journal(host: Host, state: str) -> None:
     host.job = job("stop")
     outcome = await host.restart(state)
-    assert outcome.outcome is Outcome.FAILED
+    assert outcome.outcome is Outcome.REFUSED
     assert "stopped on request at 2026-01-02 03:04:05 UTC, so left alone" in outcome.detail
     assert host.restarts() == []
 
@@ -143,7 +143,7 @@ async def test_garbage_for_a_job_is_no_job(host: Host) -> None:
 
 async def test_a_stopped_unit_is_started_where_config_asks_for_it_but_never_a_masked_one(host: Host) -> None:
     assert (await host.restart("stopped", when_stopped="start")).outcome is Outcome.DONE
-    assert (await host.restart("masked", when_stopped="start")).outcome is Outcome.FAILED
+    assert (await host.restart("masked", when_stopped="start")).outcome is Outcome.REFUSED
     assert len(host.restarts()) == 1
 
 
