@@ -1,14 +1,15 @@
 """From configuration to what the runtime holds: pure construction, no I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
 from agent.config.model import CheckSpec, Config, ServiceSpec
-from agent.core.model import ServiceState
+from agent.core.model import Outcome, Restart, ServiceState
 from agent.ports import (
+    ActionOutcome,
     BeatBook,
     CheckRow,
     ChildProcesses,
@@ -130,19 +131,32 @@ def beat_tokens(config: Config) -> dict[tuple[str, str], str | None]:
 def make_remediators(config: Config, children: ChildProcesses) -> dict[str, Remediator]:
     """How each service that may be restarted is restarted."""
     return {
-        name: spec.action.type.build(spec.action.options, children)
+        name: Ladder([step.type.build(step.options, children) for step in spec.actions])
         for name, spec in config.services.items()
-        if spec.action is not None
+        if spec.actions
     }
+
+
+class Ladder:
+    """The steps of one service, as one remediator: an order names the rung that it is for."""
+
+    def __init__(self, steps: Sequence[Remediator]) -> None:
+        self._steps = steps
+
+    async def perform(self, order: Restart) -> ActionOutcome:
+        if order.step >= len(self._steps):
+            return ActionOutcome(outcome=Outcome.EXPIRED, detail="config no longer has this step")
+        return await self._steps[order.step].perform(order)
 
 
 def owners(config: Config) -> dict[str, str]:
     """Which service the output of each supervised process belongs to: the first that it restarts, or its own name."""
     found = {name: name for name in config.processes}
     for name, spec in reversed([*config.services.items()]):
-        process = getattr(spec.action.options, "name", None) if spec.action else None
-        if spec.action is not None and spec.action.type.name == "process" and process in found:
-            found[process] = name
+        for step in spec.actions:
+            process = getattr(step.options, "name", None)
+            if step.type.name == "process" and process in found:
+                found[process] = name
     return found
 
 

@@ -23,6 +23,7 @@ from agent.config.types import (
     TraceLink,
     Zone,
 )
+from agent.core.model import Mode
 from agent.core.rates import Rate
 from agent.durations import Duration
 
@@ -44,6 +45,17 @@ class RestartKeys(Envelope):
         timedelta(seconds=10),
         description="The second restart of one incident waits this long after the first, each later one twice as long.",
     )
+    mode: Mode = Field(
+        Mode.AUTO,
+        description="`off` never restarts, `shadow` says what it would have done, `ask` waits for `codeblue approve`.",
+    )
+    min_success: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Page at once for a kind of failure that restarts cured less often than this before; 0 never does.",
+    )
+    approve_within: Length = Field(timedelta(minutes=15), description="How long `codeblue approve` may take.")
 
 
 class Defaults(Envelope):
@@ -87,6 +99,13 @@ class RestartOverrides(Envelope):
     at_most: RateText | None = Field(None, description="Never more restarts than this, e.g. 3 per 1h.")
     verify: Length | None = Field(None, description="The failing checks must recover within this time.")
     backoff: Duration | None = Field(None, description="Wait before the second restart of one incident, then doubled.")
+    mode: Mode | None = Field(None, description="`off`, `shadow`, `ask` or `auto`.")
+    min_success: float | None = Field(None, ge=0, le=1, description="Page at once where restarts cured less than this.")
+    approve_within: Length | None = Field(None, description="How long `codeblue approve` may take.")
+
+
+class StepKeys(Envelope):
+    verify: Length | None = Field(None, description="The failing checks must recover within this time after this step.")
 
 
 class ServiceKeys(Envelope):
@@ -100,6 +119,9 @@ class ServiceKeys(Envelope):
     page_deadline: Length | None = Field(None, description="A page not delivered by then goes to the fallback too.")
     unknown_after: Duration | None = Field(None, description="Not being able to tell for this long is paged; 0s never.")
     runbook: str = Field("", description="A link for whoever is paged.")
+    group: str = Field(
+        "", description="Replicas of one thing: restarted one at a time, the first deciding for the rest."
+    )
 
 
 class TraceKeys(Envelope):

@@ -4,11 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.config.around import Around
 from agent.config.channels import read_channels
 from agent.config.forms import Reading
 from agent.config.model import Config, ConfigError, Tables
 from agent.config.report import Report
-from agent.config.services import Around, read_services
+from agent.config.services import read_services
 from agent.config.surroundings import read_agent, read_defaults, read_logs, read_processes
 from agent.config.tree import Tree, read_tree
 

@@ -51,7 +51,7 @@ class ServiceSpec:
     name: str
     policy: Policy
     checks: tuple[CheckSpec, ...]
-    action: ActionSpec | None = None
+    actions: tuple[ActionSpec, ...] = ()  # the steps of its ladder; one for a plain restart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from agent.config.envelope import (
     ProcessKeys,
     RestartOverrides,
     ServiceKeys,
+    StepKeys,
 )
 from agent.config.fields import Model, keys, nested, secrets
 from agent.config.forms import Kind
@@ -39,9 +40,17 @@ def json_schema(tables: Tables) -> Schema:
     defs["variable"] = {"type": "string", "pattern": r"\$\{", "description": "A variable of the environment."}
     defs["check"] = _typed(tables.checks, _properties(CheckKeys), names, defs)
     defs["restart"] = _typed(tables.actions, _properties(RestartOverrides), names, defs)
+    defs["step"] = _typed(tables.actions, _properties(StepKeys), names, defs)
+    steps = {"type": "array", "minItems": 2, "items": {"$ref": "#/$defs/step"}}
+    defs["ladder"] = {
+        "type": "object",
+        "properties": {**_properties(RestartOverrides), "steps": steps},
+        "required": ["steps"],
+        "additionalProperties": False,
+    }
     service = defs[names[ServiceKeys]]["properties"]
     service["checks"] |= {"items": {"$ref": "#/$defs/check"}}
-    service["restart"] |= {"anyOf": [{"$ref": "#/$defs/restart"}, {"type": "null"}]}
+    service["restart"] |= {"anyOf": [{"$ref": f"#/$defs/{one}"} for one in ("restart", "ladder")] + [{"type": "null"}]}
     for name, channel in tables.channels.items():
         defs[f"channel_{name}"] = _channel(name, channel.about, defs[names[channel.options]])
     return {

@@ -1,34 +1,24 @@
 """The services: what is checked, restarted and paged."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
+from agent.config.around import Around
 from agent.config.channels import check_channels, fallbacks
 from agent.config.checks import read_checks
-from agent.config.envelope import Defaults, RestartOverrides, ServiceKeys
-from agent.config.forms import Reading, options, split
+from agent.config.envelope import ServiceKeys
+from agent.config.forms import Reading
 from agent.config.graph import cycles
-from agent.config.model import ActionSpec, ChannelSpec, CheckSpec, ServiceSpec, Tables
+from agent.config.model import CheckSpec, ServiceSpec
 from agent.config.nearest import did_you_mean
 from agent.config.pool import Pool
 from agent.config.registry import named_services
 from agent.config.report import Place, Report
+from agent.config.restarts import read_restart
 from agent.config.tree import Entry
 from agent.core.model import CheckPolicy, Policy, RestartPolicy
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Around:
-    """What services refer to."""
-
-    tables: Tables
-    defaults: Defaults
-    channels: Mapping[str, ChannelSpec]
-    channel_names: list[str]
-    process_names: list[str]
 
 
 def read_services(entries: list[Entry], around: Around, reading: Reading) -> dict[str, ServiceSpec]:
@@ -63,14 +53,15 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
         reading,
         pool,
     )
-    restart, action = _restart(value.get("restart"), place.at("restart"), around, reading, pool)
+    written_restart = value.get("restart")
+    restart, actions = read_restart(written_restart, place.at("restart"), around, reading, pool)
     if not keys:
         return None
     for key in ("page", "notify"):
         if key in value:
             check_channels(getattr(keys, key) or (), around.channel_names, place.at(key), reading.report)
     return ServiceSpec(
-        name=name, policy=_policy(keys, checks, restart, around, pool), checks=tuple(checks), action=action
+        name=name, policy=_policy(keys, checks, restart, around, pool), checks=tuple(checks), actions=actions
     )
 
 
@@ -94,37 +85,8 @@ def _policy(
         page_deadline=pool.one(_either(keys.page_deadline, defaults.page_deadline)),
         unknown_after=pool.one(_either(keys.unknown_after, defaults.unknown_after)),
         runbook=keys.runbook,
+        group=pool.one(keys.group),
     )
-
-
-def _restart(
-    value: object, place: Place, around: Around, reading: Reading, pool: Pool
-) -> tuple[RestartPolicy | None, ActionSpec | None]:
-    if value is None:
-        return None, None
-    parts = split(value, around.tables.actions, RestartOverrides, "restart", place, reading.report)
-    if not parts:
-        return None, None
-    kind, raw, rest = parts
-    found = options(kind, raw, place, reading)
-    keys = reading.model(RestartOverrides, rest, place)
-    if found is None or keys is None:
-        return None, None
-    if kind.name == "process" and kind.short:
-        process = str(getattr(found, kind.short))
-        if process not in around.process_names:
-            meant = did_you_mean(process, around.process_names)
-            reading.report.add(place.at(kind.name), f"there is no process {process!r} under processes{meant}")
-    limits = around.defaults.restart
-    rate = _either(keys.at_most, limits.at_most)
-    policy = RestartPolicy(
-        action=kind.name,
-        at_most=rate.count,
-        per=rate.per,
-        backoff=_either(keys.backoff, limits.backoff),
-        verify=_either(keys.verify, limits.verify),
-    )
-    return pool.one(policy), ActionSpec(type=kind, options=found)
 
 
 def _check_dependencies(spec: ServiceSpec, known: Mapping[str, Place], place: Place, report: Report) -> None:

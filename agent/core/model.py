@@ -145,7 +145,7 @@ class RestartPolicy:
     verify: timedelta = timedelta(seconds=30)
     steps: tuple[Step, ...] = ()
     mode: Mode = Mode.AUTO
-    jitter: float = 0.0
+    jitter: float = 0.1
     min_success: float = 0.0
     approve_within: timedelta = timedelta(minutes=15)
 

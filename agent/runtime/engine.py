@@ -27,6 +27,7 @@ from agent.ports import Store, StoreUnavailable, VersionConflict
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
 from agent.runtime.gate import Gate
+from agent.runtime.groups import Groups
 from agent.runtime.host_budget import HostBudget
 from agent.runtime.probe import Probe, Sighting, Watched
 from agent.runtime.relations import related
@@ -76,6 +77,8 @@ class Engine:
         self._evidence = evidence
         self._agent = agent
         self._trace_link = trace_link
+        self._groups = Groups(self.table)
+        self.host_trouble: Callable[[], str] = lambda: ""
         self._waking: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -125,6 +128,7 @@ class Engine:
         name = watched.row.name
         known = name in self.table
         self.table[name] = watched
+        self._groups.changed()
         for probe in watched.probes.values():
             probe.settled = steady(watched.row.state.checks.get(probe.name, CheckState()))
         self._budget.spend(name, watched.row.state.restarts)
@@ -140,6 +144,7 @@ class Engine:
         while watched.task is not None:
             await asyncio.wait([watched.task])
         del self.table[service]
+        self._groups.changed()
         self._waking.pop(service, None)
         try:
             await self._store.forget(service)
@@ -194,7 +199,7 @@ class Engine:
                 log.error("decision_dropped", service=watched.row.name, why="the stored state changed twice")
                 self._wake_later(watched)
                 return
-        if isinstance(event, RestartFinished) and event.outcome is Outcome.EXPIRED:
+        if isinstance(event, RestartFinished) and event.outcome in (Outcome.EXPIRED, Outcome.REFUSED):
             self._budget.give_back(watched.row.name, {*before.restarts} - {*watched.row.state.restarts})
         self._follow(watched, before, decision)
         if isinstance(item, Sighting):
@@ -223,6 +228,8 @@ class Engine:
             blind=blind,
             restarts_left=self._budget.left(now),
             unseen=frozenset(name for name in incident.failing if _unseen(watched, name)) if incident else frozenset(),
+            group=self._groups.view(watched),
+            host_trouble=self.host_trouble(),
             agent=self._agent,
             trace_link=self._trace_link,
         )
@@ -240,11 +247,14 @@ class Engine:
             return True
         ordered = [command.at for command in decision.commands if isinstance(command, Restart)]
         self._budget.spend(watched.row.name, ordered)
+        if ordered:
+            self._groups.take(watched)
         if decision.events or decision.commands or decision.cancelled or watched.version:
             try:
                 watched.version = await self._store.commit(watched.row.name, watched.version, decision)
             except VersionConflict:
                 self._budget.give_back(watched.row.name, ordered)
+                self._groups.settle(watched)
                 stored = (await self._store.load()).get(watched.row.name)
                 watched.version = stored.version if stored else 0
                 watched.row.state = stored.state if stored else ServiceState(service=watched.row.name)
@@ -252,6 +262,7 @@ class Engine:
             except StoreUnavailable as error:
                 log.error("store_unavailable", what="commit", service=watched.row.name, error=str(error))
         watched.row.state = decision.state
+        self._groups.settle(watched)
         return True
 
     def _follow(self, watched: Watched, before: ServiceState, decision: Decision) -> None:

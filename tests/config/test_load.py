@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.config.load import load
-from agent.config.model import Cron
+from agent.config.model import ConfigError, Cron
 from agent.core.model import CheckPolicy, RestartPolicy
 from agent.ports import LogSpec, ProcessSpec
 from tests.config.reading import complaints, read
@@ -53,9 +53,9 @@ def test_a_restart_has_its_limits_and_its_action() -> None:
         backoff=timedelta(seconds=10),
         verify=timedelta(seconds=30),
     )
-    assert service.action
-    assert service.action.type is TABLES.actions["systemd"]
-    assert service.action.options.model_dump() == {"unit": "photos-api.service"}
+    assert len(service.actions) == 1
+    assert service.actions[0].type is TABLES.actions["systemd"]
+    assert service.actions[0].options.model_dump() == {"unit": "photos-api.service"}
 
 
 def test_a_service_knows_where_its_pages_go_when_a_channel_does_not_take_them() -> None:
@@ -240,3 +240,51 @@ def test_services_that_say_the_same_share_what_they_say(tmp_path: Path) -> None:
         assert other.policy.page is first.policy.page
         assert other.checks[0].policy is first.checks[0].policy
         assert other.checks[0].every is first.checks[0].every
+
+
+LADDER = """
+services:
+  - name: photos
+    checks: [tcp: "127.0.0.1:1"]
+    group: web
+    restart:
+      steps:
+        - {systemd: photos.service, verify: 5s}
+        - {command: [/bin/true]}
+      at_most: 4 per 2h
+      mode: shadow
+      min_success: 0.25
+"""
+
+
+def test_a_ladder_has_its_steps_in_order_each_with_its_window(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(LADDER)
+    service = load(file, TABLES).services["photos"]
+    restart = service.policy.restart
+    assert restart is not None
+    assert [(step.action, step.verify) for step in restart.ladder] == [
+        ("systemd", timedelta(seconds=5)),
+        ("command", timedelta(seconds=30)),
+    ]
+    assert [action.type.name for action in service.actions] == ["systemd", "command"]
+    assert (restart.at_most, restart.per, restart.mode, restart.min_success) == (4, timedelta(hours=2), "shadow", 0.25)
+    assert service.policy.group == "web"
+
+
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        pytest.param("[]", "expected a list of two steps or more", id="no step"),
+        pytest.param("[{systemd: a.service}]", "expected a list of two steps or more", id="one step is no ladder"),
+        pytest.param("[{systemd: a.service}, {sistemd: b.service}]", "did you mean", id="a step of an unknown type"),
+        pytest.param("[{systemd: a.service}, {systemd: b.service, verifi: 3s}]", "verifi", id="an unknown key"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_a_located_problem(tmp_path: Path, steps: str, problem: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f'services: [{{name: a, checks: [tcp: "127.0.0.1:1"], restart: {{steps: {steps}}}}}]')
+    with pytest.raises(ConfigError) as error:
+        load(file, TABLES)
+    assert problem in str(error.value)
+    assert "services.a.restart.steps" in str(error.value)

@@ -44,7 +44,7 @@ def policy(**more: object) -> Policy:
     settings: dict[str, object] = {
         "service": "api",
         "checks": {"http": CheckPolicy()},
-        "restart": RestartPolicy(action="process", backoff=timedelta(0)),
+        "restart": RestartPolicy(action="process", backoff=timedelta(0), jitter=0),
         "page": ("oncall",),
         "notify": ("quiet",),
     }

@@ -114,7 +114,7 @@ class TestPromise2NeverMoreRestartsThanTheBudget:
 
     def test_restarts_of_one_window_back_off(self) -> None:
         backing_off = RestartPolicy(
-            action="process", at_most=5, backoff=timedelta(seconds=60), verify=timedelta(seconds=10)
+            action="process", at_most=5, jitter=0, backoff=timedelta(seconds=60), verify=timedelta(seconds=10)
         )
         story = Story(policy(restart=backing_off))
         story.sees(FAIL, 10, 12)

@@ -1,5 +1,6 @@
 """Nights on call, told from start to end: the whole agent but its edges, on a virtual clock."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -244,6 +245,102 @@ def test_five_hundred_services_fail_in_the_same_second_and_each_is_decided_on_wi
         assert all(world.state(name).incident is not None for name in world.policies)
         await world.live(60)
         assert len(world.channels["oncall"].keys(NoticeKind.OPENED)) == 500
+        await world.die()
+
+    in_virtual_time(night())
+
+
+def test_ten_replicas_die_at_once_one_canary_is_restarted_and_its_result_decides_for_the_rest() -> None:
+    async def night() -> None:
+        world = World(
+            *(service(f"web-{number}", group="web", restart=replace(RESTART, at_most=1)) for number in range(10))
+        )
+        await world.boot()
+        await world.live(15)
+        world.down |= set(world.policies)
+        await world.live(120)
+        restarted = [name for name, fake in world.remediators.items() if fake.orders]
+        assert len(restarted) == 1
+        assert len(world.channels["oncall"].keys(NoticeKind.OPENED)) == 10
+        assert restarted[0] in str([notice.note for notice in world.channels["oncall"].sent])
+        await world.die()
+
+    in_virtual_time(night())
+
+
+def test_ten_replicas_die_at_once_and_restarts_help_so_they_are_restarted_one_after_the_other() -> None:
+    async def night() -> None:
+        world = World(*(service(f"web-{number}", group="web") for number in range(10)))
+        under_way, most = 0, 0
+
+        for name, fake in world.remediators.items():
+            fake.effect = lambda _, name=name: world.down.discard(name)  # type: ignore[misc]
+        await world.boot()
+        await world.live(15)
+        world.down |= set(world.policies)
+        for _ in range(900):
+            await world.live(0.2)
+            stages = [world.state(name).incident for name in world.policies]
+            under_way = sum(
+                incident is not None and incident.stage in ("restarting", "verifying") for incident in stages
+            )
+            most = max(most, under_way)
+        assert most == 1
+        assert all(len(fake.orders) == 1 for fake in world.remediators.values())
+        assert world.channels["oncall"].sent == []
+        await world.die()
+
+    in_virtual_time(night())
+
+
+def test_a_host_that_is_full_pages_and_restarts_nothing() -> None:
+    async def night() -> None:
+        world = World(service())
+        await world.boot()
+        world.engine.host_trouble = lambda: "out of disk: / is 99.9 % full"
+        await world.live(15)
+        world.down.add("api")
+        await world.live(30)
+        assert world.remediators["api"].orders == []
+        assert "99.9 %" in world.channels["oncall"].sent[0].note
+        await world.die()
+
+    in_virtual_time(night())
+
+
+def test_a_service_that_needs_ninety_seconds_to_start_is_given_them() -> None:
+    async def night() -> None:
+        world = World(service(restart=replace(RESTART, verify=timedelta(seconds=120))))
+
+        def mend(_: object) -> None:
+            asyncio.get_running_loop().call_later(90, world.down.clear)
+
+        world.remediators["api"].effect = mend
+        await world.boot()
+        await world.live(15)
+        world.down.add("api")
+        await world.live(200)
+        assert len(world.remediators["api"].orders) == 1
+        assert world.channels["oncall"].sent == []
+        await world.die()
+
+    in_virtual_time(night())
+
+
+def test_a_host_rebooted_in_the_middle_of_a_budget_goes_on_counting() -> None:
+    async def night() -> None:
+        world = World(service(restart=replace(RESTART, at_most=2, backoff=timedelta(seconds=1))))
+        await world.boot()
+        await world.live(15)
+        world.down.add("api")
+        await world.live(12)
+        assert len(world.remediators["api"].orders) == 1
+        await world.die()
+        await asyncio.sleep(120)  # the machine comes up again
+        await world.boot()
+        await world.live(300)
+        assert len(world.remediators["api"].orders) == 2
+        assert len(world.channels["oncall"].keys(NoticeKind.OPENED)) == 1
         await world.die()
 
     in_virtual_time(night())

@@ -1,0 +1,18 @@
+"""What a service's parts refer to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.config.envelope import Defaults
+from agent.config.model import ChannelSpec, Tables
+
+
+@dataclass(slots=True)
+class Around:
+    """What services refer to."""
+
+    tables: Tables
+    defaults: Defaults
+    channels: Mapping[str, ChannelSpec]
+    channel_names: list[str]
+    process_names: list[str]

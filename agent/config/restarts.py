@@ -1,0 +1,99 @@
+"""How a service is restarted: one action, or a ladder of steps, within limits."""
+
+from typing import Any, TypeVar
+
+from agent.config.around import Around
+from agent.config.envelope import RestartOverrides, StepKeys
+from agent.config.forms import Reading, options, split
+from agent.config.model import ActionSpec
+from agent.config.nearest import did_you_mean
+from agent.config.pool import Pool
+from agent.config.report import Place
+from agent.core.model import RestartPolicy, Step
+from agent.ports import ActionType
+
+T = TypeVar("T")
+
+NOTHING: tuple[None, tuple[ActionSpec, ...]] = (None, ())
+
+
+def read_restart(
+    value: object, place: Place, around: Around, reading: Reading, pool: Pool
+) -> tuple[RestartPolicy | None, tuple[ActionSpec, ...]]:
+    """The limits and the steps; nothing, and what is wrong reported, where it can't be used."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, dict) and "steps" in value:
+        return _ladder(value, place, around, reading, pool)
+    parts = split(value, around.tables.actions, RestartOverrides, "restart", place, reading.report)
+    if not parts:
+        return NOTHING
+    kind, raw, rest = parts
+    action = _action(kind, raw, place, around, reading)
+    keys = reading.model(RestartOverrides, rest, place)
+    if action is None or keys is None:
+        return NOTHING
+    return pool.one(_policy(keys, [_named(action)], (), around)), (action,)
+
+
+def _ladder(
+    value: dict[str, object], place: Place, around: Around, reading: Reading, pool: Pool
+) -> tuple[RestartPolicy | None, tuple[ActionSpec, ...]]:
+    keys = reading.model(RestartOverrides, {key: item for key, item in value.items() if key != "steps"}, place)
+    written = value["steps"]
+    if not isinstance(written, list) or len(written) < 2:
+        reading.report.add(place.at("steps"), "expected a list of two steps or more, such as [{systemd: a.service}, …]")
+        return NOTHING
+    actions, steps = [], []
+    for number, item in enumerate(written):
+        parts = split(item, around.tables.actions, StepKeys, "restart", place.at("steps", number), reading.report)
+        if not parts:
+            continue
+        kind, raw, rest = parts
+        action = _action(kind, raw, place.at("steps", number), around, reading)
+        own = reading.model(StepKeys, rest, place.at("steps", number))
+        if action is not None and own is not None and keys is not None:
+            verify = _either(own.verify, _either(keys.verify, around.defaults.restart.verify))
+            actions.append(action)
+            steps.append(Step(action=_named(action), verify=verify))
+    if keys is None or len(actions) < len(written):
+        return NOTHING
+    return pool.one(_policy(keys, [step.action for step in steps], tuple(steps), around)), tuple(actions)
+
+
+def _action(kind: ActionType[Any], raw: object, place: Place, around: Around, reading: Reading) -> ActionSpec | None:
+    found = options(kind, raw, place, reading)
+    if found is None:
+        return None
+    if kind.name == "process" and kind.short:
+        process = str(getattr(found, kind.short))
+        if process not in around.process_names:
+            meant = did_you_mean(process, around.process_names)
+            reading.report.add(place.at(kind.name), f"there is no process {process!r} under processes{meant}")
+    return ActionSpec(type=kind, options=found)
+
+
+def _named(action: ActionSpec) -> str:
+    """What people read of it: the type, and what it does where that is not to restart."""
+    verb = getattr(action.options, "verb", "restart")
+    return action.type.name if verb == "restart" else f"{action.type.name} {verb}"
+
+
+def _policy(keys: RestartOverrides, names: list[str], steps: tuple[Step, ...], around: Around) -> RestartPolicy:
+    limits = around.defaults.restart
+    rate = _either(keys.at_most, limits.at_most)
+    return RestartPolicy(
+        action=names[0],
+        at_most=rate.count,
+        per=rate.per,
+        backoff=_either(keys.backoff, limits.backoff),
+        verify=_either(keys.verify, limits.verify),
+        steps=steps,
+        mode=_either(keys.mode, limits.mode),
+        min_success=_either(keys.min_success, limits.min_success),
+        approve_within=_either(keys.approve_within, limits.approve_within),
+    )
+
+
+def _either(own: T | None, default: T) -> T:
+    return default if own is None else own
