@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from agent.core.schedule import phase
+from agent.runtime.calendar import CronSlots
 from agent.runtime.clock import Clock
 from agent.runtime.probe import Probe
 
@@ -109,8 +109,7 @@ class Scheduler:
 
     def _add_cron(self, probe: Probe) -> None:
         expression, zone = probe.cron or ("", "UTC")
-        trigger = CronTrigger.from_crontab(expression, timezone=zone)
-        self._aps.add_job(self._fire_cron, trigger, args=[probe], id=f"cron/{probe.key}")
+        self._aps.add_job(self._fire_cron, CronSlots(expression, zone), args=[probe], id=f"cron/{probe.key}")
         self._crons[probe.key] = probe
 
     def _first_run(self, probe: Probe, every: timedelta) -> None:
@@ -142,4 +141,4 @@ class Scheduler:
 
 
 def _job_id(slot: Slot) -> str:
-    return f"slot/{slot.every:g}/{slot.phase:g}"
+    return f"slot/{slot.every!r}/{slot.phase!r}"
