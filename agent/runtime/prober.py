@@ -46,6 +46,7 @@ class Prober(Generic[T]):
         self._trace = trace
         self._observe = observe
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self.skipped = 0
 
     def start(self, probe: Probe) -> None:
@@ -57,7 +58,7 @@ class Prober(Generic[T]):
         self._spawn(probe, confirming=True)
 
     def _spawn(self, probe: Probe, *, confirming: bool) -> None:
-        if probe.running or probe.removed:
+        if probe.running or probe.removed or self._stopped:
             self.skipped += probe.running
             return
         probe.running = True
@@ -95,7 +96,8 @@ class Prober(Generic[T]):
             return context.unknown("bug", f"the check itself failed: {type(error).__name__}: {error}")
 
     async def stop(self) -> None:
-        """Give up what is running; nothing of it is observed."""
+        """Give up what is running, and begin nothing more; nothing of it is observed."""
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
