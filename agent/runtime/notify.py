@@ -23,7 +23,7 @@ class Notifier:
             return
         message = "\n".join(f"{name}={value}" for name, value in fields.items())
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as out:
                 out.connect(self._address)
                 out.sendall(message.encode())
         except OSError as error:
