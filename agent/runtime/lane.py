@@ -67,7 +67,8 @@ class Lane:
         return len(self._items)
 
     def items(self) -> list[Item]:
-        return list(self._items.values())
+        """What shall still be sent: not what was taken back and only waits to be dropped."""
+        return [item for key, item in self._items.items() if key not in self._cancelled]
 
     def put(self, notice: Notice, *, delay: float = 0.0, tries: int = 0, age: float = 0.0) -> None:
         """Queue a notice; one whose key is already here is the same one. `age` is what it has waited elsewhere."""
@@ -153,6 +154,8 @@ class Lane:
 
     async def _deal_with(self, item: Item) -> None:
         notice = item.notice
+        if self._items.get(notice.key) is not item:
+            return  # it was dealt with: only what came after its end has failed
         if notice.key in self._cancelled:
             self._drop(notice.key)
             await self._calls.retracted(notice)  # one that a life before had begun to send is not cancelled by a commit

@@ -61,6 +61,7 @@ class Outbox:
         self._lanes: dict[str, Lane] = {}
         self._ours: set[str] = set()  # notices that the store has as claimed by us
         self._orders: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._calls = LaneCalls(
             claim=self._claim,
@@ -134,7 +135,8 @@ class Outbox:
 
     async def stop(self, grace: float = 5.0) -> None:
         """Let a running restart and a message that is being sent come to their ends, `grace` seconds at most. What is
-        left stays in the store for the next life."""
+        left stays in the store for the next life, and so does what is offered from here on."""
+        self._stopping = True
         await asyncio.gather(self._stop_orders(grace), *(lane.stop(grace) for lane in self._lanes.values()))
 
     async def _stop_orders(self, grace: float) -> None:
@@ -148,7 +150,9 @@ class Outbox:
 
     def offer(self, commands: Iterable[Command]) -> None:
         for command in commands:
-            if isinstance(command, Notice):
+            if self._stopping:
+                log.info("left_for_the_next_life", key=command.key)
+            elif isinstance(command, Notice):
                 self._lane(command.channel).put(command)
             else:
                 task = asyncio.get_running_loop().create_task(self._carry_out(command))
