@@ -7,6 +7,7 @@ from typing import Any
 from agent.ports import CheckType
 from checks.agent import AGENT
 from checks.command import COMMAND
+from checks.docker import DOCKER
 from checks.file import FILE
 from checks.heartbeat import HEARTBEAT
 from checks.host import HOST
@@ -25,6 +26,7 @@ CHECKS: Mapping[str, CheckType[Any]] = MappingProxyType(
         "heartbeat": HEARTBEAT,
         "process": PROCESS,
         "systemd": SYSTEMD,
+        "docker": DOCKER,
         "command": COMMAND,
         "host": HOST,
         "file": FILE,

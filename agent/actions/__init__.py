@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.actions.command import COMMAND
+from agent.actions.docker import DOCKER
 from agent.actions.process import PROCESS
 from agent.actions.systemd import SYSTEMD
 from agent.ports import ActionType
@@ -12,6 +13,7 @@ from agent.ports import ActionType
 ACTIONS: Mapping[str, ActionType[Any]] = MappingProxyType(
     {
         "command": COMMAND,
+        "docker": DOCKER,
         "process": PROCESS,
         "systemd": SYSTEMD,
     }
