@@ -38,8 +38,9 @@ class CommandOptions(Options):
 async def run(options: CommandOptions, ctx: CheckContext) -> CheckResult:
     """Exit codes 0, 1 and 2 are PASS, WARN and FAIL; 3, any other code, a signal and a program that can't be started
     are UNKNOWN: they say nothing about the target. The first line up to a `|` is the summary, the performance data
-    become values in seconds, bytes and ratios. A program that takes too long is ended with all that it started."""
-    grace = min(0.5, ctx.timeout / 5)
+    become values in seconds, bytes and ratios. A program that takes more than nine tenths of the check's time (or all
+    of it but a second) is ended with all that it started: that too must be done in time."""
+    grace = min(0.5, ctx.timeout / 20)
     result = await run_argv(
         options.argv, timeout=ctx.timeout - 2 * grace, grace=grace, cwd=options.cwd, env=options.env, limit=LIMIT
     )
@@ -57,7 +58,7 @@ def _judge(options: CommandOptions, ctx: CheckContext, result: ArgvResult, outpu
     evidence = {"output": output.details[:LONGEST_EVIDENCE], "stderr": errors[:LONGEST_EVIDENCE]}
     more: dict[str, Mapping[str, Any]] = {"evidence": {name: text for name, text in evidence.items() if text}}
     if result.timed_out:
-        text = f"{program} did not end within {ctx.timeout:g} s"
+        text = f"{program} did not end within {result.took:.1f} s"
         return (ctx.failed if options.timeout_is == "fail" else ctx.unknown)("timeout", text, **more)
     more["values"] = values_of(output.data)
     if result.signal is not None:

@@ -133,7 +133,7 @@ class Outbox:
                 self._offer_again(outgoing)
         self._vitals.dead_letters = len(await self._store.dead_letters())
 
-    async def stop(self, grace: float = 5.0) -> None:
+    async def stop(self, grace: float = 3.0) -> None:
         """Let a running restart and a message that is being sent come to their ends, `grace` seconds at most. What is
         left stays in the store for the next life, and so does what is offered from here on."""
         self._stopping = True
