@@ -106,6 +106,7 @@ class App:
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
         self.engine.run_again = self.prober.start_confirming
+        self.engine.host_trouble = lambda: self.vitals.host_trouble
         self.housekeeping = self._housekeeping()
         self.pulse = Pulse(
             clock=self.clock,
@@ -144,6 +145,7 @@ class App:
             count_beat=self.metrics.count_beat,
             replay=self._replay,
             policy=self._policy,
+            tell=self.engine.tell,
             tokens=tuple(token.get_secret_value() for token in self.config.agent.tokens),
             redact=redact,
         )

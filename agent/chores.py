@@ -11,6 +11,7 @@ from agent.runtime.beats import Beats
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
 from agent.runtime.gate import Gate
+from agent.runtime.host_trouble import host_trouble
 from agent.runtime.notify import Notifier
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Watched
@@ -47,13 +48,20 @@ class Pulse:
     async def beat_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self._gate.beat(TICK)
-            by = self._clock.step()
-            if by:
-                self._clock_stepped(by)
-            self._engine.tick()
-            if self._notifier.watchdog:
-                self._notifier.send(WATCHDOG=1)
+            try:
+                self.beat()
+            except Exception:
+                log.exception("pulse_failed")  # the watchdog was not fed
+
+    def beat(self) -> None:
+        """One round."""
+        self._gate.beat(TICK)
+        by = self._clock.step()
+        if by:
+            self._clock_stepped(by)
+        self._engine.tick()
+        if self._notifier.watchdog:
+            self._notifier.send(WATCHDOG=1)
 
     def _clock_stepped(self, by: timedelta) -> None:
         log.warning("clock_stepped", seconds=by.total_seconds())
@@ -62,6 +70,7 @@ class Pulse:
         self._engine.stepped(by)
         for watched in self._engine.table.values():
             for probe in watched.probes.values():
+                probe.since += by.total_seconds()
                 if probe.row.at:
                     probe.row.at += by.total_seconds()
                     probe.row.run_since += by.total_seconds()
@@ -110,6 +119,7 @@ class Housekeeping:
 
     async def every_ten_seconds(self) -> None:
         self._vitals.scheduler_stalled = self._stalled()
+        self._vitals.host_trouble = await asyncio.to_thread(host_trouble)
         await self.note_alive()
 
     async def note_alive(self) -> None:
@@ -120,11 +130,12 @@ class Housekeeping:
             log.debug("store_unavailable", what="note", error=str(error))
 
     async def every_hour(self) -> None:
-        """Purge what is older than the retention, in small bites."""
+        """Purge what is older than the retention, in small bites; count the dead letters that are left."""
         before = self._clock.now() - self.retention
         try:
             while await self._store.purge(before):  # noqa: ASYNC110 (a pause between bites, no waiting)
                 await asyncio.sleep(0.05)
+            self._vitals.dead_letters = len(await self._store.dead_letters())
         except StoreUnavailable as error:
             log.warning("store_unavailable", what="purge", error=str(error))
 
@@ -140,13 +151,13 @@ class Housekeeping:
         await self.note_alive()
 
     def _stalled(self) -> float:
-        """Seconds by which the most overdue check exceeds two of its intervals; a running one is not overdue."""
+        """Seconds by which the most overdue check exceeds two of its intervals, counted from when it was scheduled; a
+        running one is not overdue."""
         now = self._clock.now().timestamp()
-        started = self._vitals.started.timestamp()
         worst = 0.0
         for watched in self._table.values():
             for probe in watched.probes.values():
                 if probe.every is not None and not probe.running:
-                    waited = now - max(probe.row.at, started)
+                    waited = now - max(probe.row.at, probe.since)
                     worst = max(worst, waited - 2 * probe.every.total_seconds() - probe.timeout)
         return worst

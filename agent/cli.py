@@ -30,6 +30,7 @@ err = Console(stderr=True, highlight=False)
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT = Path("config.yaml")
+THIS = Path(sys.executable).with_name("codeblue")
 
 
 def main() -> None:
@@ -209,6 +210,42 @@ def explain(
     show(asked(config, f"/api/explain/{quote(service, safe='')}?since={since}"), as_json, render)
 
 
+@app.command()
+def approve(
+    what: Annotated[str, typer.Argument(help="The service, or the key that the page shows.")],
+    by: Annotated[str, typer.Option(help="Who approves, for the timeline.", envvar="USER")] = "somebody",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not show the evidence and ask first.")] = False,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Approve the restart that a page asks for (mode: ask). Good once, and only for the failure that is shown."""
+    from agent.commands.show import question
+
+    if not yes:
+        found = asked(config, "/api/incidents")["open"]
+        incident = next(
+            (one for one in found if one["approval"] and what in (one["service"], one["approval"]["key"])), None
+        )
+        if incident is None:
+            raise fail(f"nothing waits for an approval of {what!r}: it was answered, expired, or ended")
+        out.print(question(incident))
+        typer.confirm("Restart it?", abort=True)
+        what = incident["approval"]["key"]
+    answer = asked(config, "/api/approve", body={"key": what, "by": by})
+    out.print(f"{answer['service']}: approved")
+
+
+@app.command()
+def deployed(
+    service: str,
+    span: Annotated[str, typer.Option("--for", help="For how long nothing is restarted, such as 2m.")] = "2m",
+    by: Annotated[str, typer.Option(help="Who says so, for the timeline.", envvar="USER")] = "",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Say that a service is being deployed or restarted by hand: its misses restart nothing for a while."""
+    answer = asked(config, "/api/deployed", body={"service": service, "for": span, "by": by})
+    out.print(f"{service}: nothing is restarted until {answer['until']}")
+
+
 @letters.command("list")
 def letters_list(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Messages that no channel took."""
@@ -276,6 +313,33 @@ def demo(
 
     if not tell(keep=keep, picture=picture):
         raise typer.Exit(1)
+
+
+@app.command()
+def install(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Installed where there is none yet; a first one otherwise.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Install below this folder instead, for images and packages.")] = Path("/"),
+    program: Annotated[
+        Path, typer.Option(help="The codeblue script that the unit starts; this one, if none is named.")
+    ] = THIS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Make the agent a service of this host, with leave to restart exactly the units that its configuration names."""
+    from agent.app import TABLES
+    from agent.commands.install import CannotInstall, told
+    from agent.commands.install import install as put_in_place
+    from agent.config.model import ConfigError
+
+    try:
+        steps, grants = put_in_place(config, root.absolute(), str(program.absolute()), TABLES, dry_run=dry_run)
+    except ConfigError as error:
+        raise refused(error) from None
+    except CannotInstall as error:
+        raise fail(str(error)) from None
+    for line in told(steps, grants, dry_run=dry_run):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

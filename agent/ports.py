@@ -223,6 +223,7 @@ class Vitals:
     blind: str = ""
     config_trouble: str = ""
     channel_trouble: Mapping[str, str] = field(default_factory=dict)
+    host_trouble: str = ""  # why no restart on this host can help
     ready: bool = False
 
 

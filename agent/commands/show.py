@@ -117,6 +117,15 @@ def _rules(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def question(incident: Mapping[str, Any]) -> RenderableType:
+    """What a person should see before approving a restart."""
+    head = Text.assemble((incident["service"], "bold"), " is down: ", f"{incident['check']}: {incident['summary']}")
+    parts: list[RenderableType] = [head, Text(f"since {since(incident['first_miss_at'])}")]
+    for name, text in incident["evidence"].items():
+        parts += [Text(f"{name}:", style="bold"), Text(text)]
+    return Group(*parts)
+
+
 def dead_letters(found: Iterable[Mapping[str, Any]]) -> Table:
     made = table("KEY", "WHAT", "TRIES", "WHY IT WAS GIVEN UP")
     for letter in found:

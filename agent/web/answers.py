@@ -48,6 +48,10 @@ def _clean(value: Any) -> Any:
     return value
 
 
+def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(value) + b"\n", status, headers, media_type="application/json")
+
+
 def accepts_gzip(header: str) -> bool:
     """Whether an Accept-Encoding header takes gzip."""
     for part in header.split(","):

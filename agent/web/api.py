@@ -1,10 +1,8 @@
 """The HTTP side as one ASGI app: metrics, health of the agent itself, heartbeats, the JSON API, the pages."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,10 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agent.core.durations import parse_duration
 from agent.core.events import EventKind
 from agent.ports import ServiceRow, StoreUnavailable
-from agent.web.answers import Chunks, accepts_gzip, json_list, to_json
-from agent.web.beats import PATIENCE, BeatEndpoint
+from agent.web.answers import Chunks, accepts_gzip, json_answer, json_list, to_json
+from agent.web.beats import BeatEndpoint
+from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 from agent.web.gate import Gate, Refusal
+from agent.web.operators import OperatorApi
 from agent.web.pages import page_routes
 from agent.web.views import limits, readiness, service_brief, service_full, worst_first
 
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-LONGEST_REQUEST = 256 * 1024  # bytes of a body of the API
 MOST_EVENTS = 1000
 
 
@@ -37,7 +36,7 @@ def create_app(deps: WebDeps) -> ASGIApp:
     """The app. Beats go past the router; everything but beats and the agent's own health goes through the gate."""
     api = Api(deps)
     routes = Starlette(
-        routes=[*api.routes(), *page_routes(deps)],
+        routes=[*api.routes(), *OperatorApi(deps).routes(), *page_routes(deps)],
         exception_handlers={StoreUnavailable: _store_unavailable, HTTPException: _http_error, 500: _crashed},
     )
     beats = BeatEndpoint(deps)
@@ -61,17 +60,13 @@ def create_app(deps: WebDeps) -> ASGIApp:
     return app
 
 
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(to_json(value) + b"\n", status, headers, media_type="application/json")
-
-
 def _refused(refusal: Refusal) -> Response:
     ask = {"www-authenticate": 'Basic realm="codeblue: any name, a token as password"'} if refusal.status == 401 else {}
-    return _json({"error": refusal.error}, refusal.status, ask)
+    return json_answer({"error": refusal.error}, refusal.status, ask)
 
 
 async def _store_unavailable(_: Request, error: Exception) -> Response:
-    return _json({"error": f"the store cannot answer now: {error}"}, 503, {"retry-after": "5"})
+    return json_answer({"error": f"the store cannot answer now: {error}"}, 503, {"retry-after": "5"})
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -79,12 +74,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     detail = (
         f"there is no {request.url.path}" if error.status_code == 404 and error.detail == "Not Found" else error.detail
     )
-    return _json({"error": detail}, error.status_code, dict(error.headers or {}))
+    return json_answer({"error": detail}, error.status_code, dict(error.headers or {}))
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
     log.error("request_crashed", path=request.url.path, error=f"{type(error).__name__}: {error}")
-    return _json({"error": "internal error: see the agent's log"}, 500)
+    return json_answer({"error": "internal error: see the agent's log"}, 500)
 
 
 class Api:
@@ -124,7 +119,7 @@ class Api:
         return Chunks(chunks, content_type, gzip=accepts_gzip(request.headers.get("accept-encoding", "")))
 
     async def healthz(self, _: Request) -> Response:
-        return _json({"alive": True, "agent": self._deps.agent, "version": self._deps.version})
+        return json_answer({"alive": True, "agent": self._deps.agent, "version": self._deps.version})
 
     async def readyz(self, _: Request) -> Response:
         found = readiness(self._deps.vitals)
@@ -174,7 +169,7 @@ class Api:
 
     async def replay(self, request: Request) -> Response:
         """Send dead letters again: {"keys": [...]} or {"all": true}."""
-        keys = _keys(await _json_body(request))
+        keys = _keys(await json_body(request))
         if keys is None:
             keys = [letter.command.key for letter in await self._deps.store.dead_letters()]
         return self._answer({"replayed": await self._deps.replay(keys)})
@@ -188,19 +183,3 @@ def _keys(asked: Any) -> list[str] | None:
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
         raise HTTPException(400, 'expected {"keys": ["..."]} or {"all": true}')
     return keys
-
-
-async def _json_body(request: Request) -> Any:
-    body = b""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > LONGEST_REQUEST:
-                    raise HTTPException(413, f"more than {LONGEST_REQUEST // 1024} KiB")
-    except TimeoutError:
-        raise HTTPException(408, f"the request did not arrive within {PATIENCE:g} s") from None
-    try:
-        return orjson.loads(body)
-    except ValueError as error:
-        raise HTTPException(400, f"no JSON: {error}") from error

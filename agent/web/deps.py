@@ -4,12 +4,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent.core.events import Input
 from agent.core.model import Policy
 from agent.ports import BeatIntake, ServiceRow, Store, Vitals
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _nobody(_service: str, _event: Input) -> None:
+    """Nobody listens: for pages that only show."""
 
 
 def _unchanged(text: str) -> str:
@@ -22,7 +27,8 @@ class WebDeps:
 
     `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
     with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
-    not name. `redact` takes registered secrets out of a text.
+    not name. `tell` hands the
+    core an input of that service, `redact` takes registered secrets out of a text.
     """
 
     agent: str
@@ -35,6 +41,7 @@ class WebDeps:
     count_beat: Callable[[str, str], None]
     replay: Callable[[Sequence[str]], Awaitable[int]]
     policy: Callable[[str], Policy | None]
+    tell: Callable[[str, Input], None] = _nobody
     tokens: tuple[str, ...] = ()
     redact: Callable[[str], str] = _unchanged
     now: Callable[[], datetime] = utc_now

@@ -1,0 +1,68 @@
+"""What people tell a running agent: that a restart is approved, and that a service is being deployed."""
+
+from datetime import timedelta
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.core.durations import parse_duration
+from agent.core.events import Approved, Deployed
+from agent.ports import ServiceRow
+from agent.web.answers import json_answer
+from agent.web.bodies import json_body
+from agent.web.deps import WebDeps
+
+LONGEST = timedelta(hours=24)  # a deployment that takes longer is told again
+
+
+class OperatorApi:
+    """POST /api/approve {"key" or "service", "by"} and POST /api/deployed {"service", "for", "by"}. Both only hand the
+    core an input: whether it still counts is decided there, and stands in the timeline."""
+
+    def __init__(self, deps: WebDeps) -> None:
+        self._deps = deps
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/approve", self.approve, methods=["POST"]),
+            Route("/api/deployed", self.deployed, methods=["POST"]),
+        ]
+
+    async def approve(self, request: Request) -> Response:
+        asked = _fields(await json_body(request))
+        wanted = asked.get("key") or asked.get("service") or ""
+        row = next((row for row in self._deps.table.values() if wanted in (row.name, _question(row))), None)
+        key = _question(row) if row is not None else ""
+        if row is None or not key or wanted not in (row.name, key):
+            raise HTTPException(409, f"nothing waits for an approval of {wanted!r}: it was answered, expired, or ended")
+        self._deps.tell(row.name, Approved(at=self._deps.now(), key=key, by=asked.get("by") or "somebody"))
+        return json_answer({"approved": key, "service": row.name})
+
+    async def deployed(self, request: Request) -> Response:
+        asked = _fields(await json_body(request))
+        service = asked.get("service") or ""
+        if service not in self._deps.table:
+            raise HTTPException(404, f"there is no service {service!r}")
+        try:
+            span = parse_duration(asked.get("for") or "2m")
+        except ValueError as error:
+            raise HTTPException(400, f"for: {error}") from error
+        if span > LONGEST:
+            raise HTTPException(400, "for: expected at most 24h")
+        now = self._deps.now()
+        self._deps.tell(service, Deployed(at=now, until=now + span, by=asked.get("by") or ""))
+        return json_answer({"service": service, "until": now + span})
+
+
+def _question(row: ServiceRow) -> str:
+    incident = row.state.incident
+    return incident.approval.key if incident is not None and incident.approval is not None else ""
+
+
+def _fields(asked: Any) -> dict[str, str]:
+    if not isinstance(asked, dict) or not all(isinstance(value, str) for value in asked.values()):
+        raise HTTPException(400, "expected an object of texts")
+    return asked
