@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from agent.core.events import Input
 from agent.core.model import (
     Asked,
     CheckPolicy,
@@ -117,6 +118,7 @@ class Site:
     replayed: list[str] = field(default_factory=list)
     secret: str = ""
     store: Any = field(default_factory=MemoryStore)
+    told: list[tuple[str, Input]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.beats = Beats(lambda: self.now)
@@ -147,6 +149,7 @@ class Site:
             metrics=self.metrics.render,
             count_beat=self.metrics.count_beat,
             replay=self.replay,
+            tell=lambda service, event: self.told.append((service, event)),
             policy=self.policies.get,
             tokens=self.tokens,
             redact=lambda text: text.replace(self.secret, "***") if self.secret else text,
