@@ -26,6 +26,7 @@ class Probe:
     cron: tuple[str, str] | None = None
     host: str = ""
     settled: bool = False
+    since: float = 0.0  # seconds since the epoch: when it was scheduled
     seen: bool = False  # a run of it was decided on
     running: bool = False
     removed: bool = False

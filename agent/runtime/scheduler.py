@@ -71,7 +71,9 @@ class Scheduler:
 
     def add(self, probes: Iterable[Probe]) -> None:
         """Begin to run these. One whose first slot is far away runs once soon, spread like all others."""
+        now = self._clock.now().timestamp()
         for probe in probes:
+            probe.since = now
             if probe.cron is not None:
                 self._add_cron(probe)
             elif probe.every is not None:
