@@ -24,7 +24,8 @@ logs = typer.Typer(no_args_is_help=True, help="The log lines that the agent has 
 app.add_typer(letters, name="dead-letters")
 app.add_typer(logs, name="logs")
 
-out = Console(soft_wrap=False)
+WIDE = 1000  # columns; what is piped is not folded
+out = Console(width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
@@ -69,6 +70,16 @@ def show(found: Any, as_json: bool, render: Callable[[Any], RenderableType]) -> 
         print()
     else:
         out.print(render(found))
+
+
+def duration(text: str) -> str:
+    """A length of time as the agent's API takes it, or exit code 2."""
+    from agent.core.durations import format_duration, parse_duration
+
+    try:
+        return format_duration(parse_duration(text))
+    except ValueError as error:
+        raise fail(f"--since: {error}", 2) from None
 
 
 def asked(config: Path, path: str, *, body: dict[str, Any] | None = None) -> Any:
@@ -192,7 +203,7 @@ def incidents(
     """Open incidents, and what was opened and closed lately."""
     from agent.commands.show import incidents as render
 
-    show(asked(config, f"/api/incidents?since={since}"), as_json, render)
+    show(asked(config, f"/api/incidents?since={duration(since)}"), as_json, render)
 
 
 @app.command()
@@ -207,7 +218,8 @@ def explain(
 
     from agent.commands.show import explanation as render
 
-    show(asked(config, f"/api/explain/{quote(service, safe='')}?since={since}"), as_json, render)
+    path = f"/api/explain/{quote(service, safe='')}?since={duration(since)}"
+    show(asked(config, path), as_json, render)
 
 
 @app.command()
@@ -267,6 +279,9 @@ def letters_replay(
     """Send dead letters again, under their own keys."""
     if not keys and not all_letters:
         raise fail("name the keys, or say --all", 2)
+    known = [letter["command"]["key"] for letter in asked(config, "/api/dead-letters")]
+    if unknown := [key for key in keys or () if key not in known]:
+        raise fail(f"no dead letter has the key {unknown[0]!r}: see codeblue dead-letters list")
     found = asked(config, "/api/dead-letters/replay", body={"all": True} if all_letters else {"keys": keys})
     out.print(f"{found['replayed']} sent again")
 
