@@ -11,6 +11,7 @@ from agent.runtime.beats import Beats
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
 from agent.runtime.gate import Gate
+from agent.runtime.host_trouble import host_trouble
 from agent.runtime.notify import Notifier
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Watched
@@ -118,6 +119,7 @@ class Housekeeping:
 
     async def every_ten_seconds(self) -> None:
         self._vitals.scheduler_stalled = self._stalled()
+        self._vitals.host_trouble = await asyncio.to_thread(host_trouble)
         await self.note_alive()
 
     async def note_alive(self) -> None:
