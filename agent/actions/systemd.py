@@ -39,6 +39,9 @@ class SystemdOptions(Options):
 
     unit: UnitName = Field(description="The unit's name; .service is added where there is no type")
     scope: Scope = Field(default="system", description="The system's manager, or that of the agent's own user")
+    verb: Literal["restart", "reload", "start", "stop", "reset-failed"] = Field(
+        default="restart", description="What is asked of systemd"
+    )
     timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
         default=timedelta(seconds=30), description="How long systemctl may take; the unit's own job goes on after it"
     )
@@ -70,7 +73,7 @@ class SystemdRestart:
 
     async def _restart(self) -> tuple[Outcome, str]:
         options = self._options
-        arguments = ("restart", "--no-ask-password", "--", options.unit)
+        arguments = (options.verb, "--no-ask-password", "--", options.unit)
         timeout = options.timeout.total_seconds()
         result = await systemctl(options.systemctl, options.scope, *arguments, timeout=timeout)
         if result.error:
