@@ -14,6 +14,7 @@ from checks.host import HOST
 from checks.http import HTTP
 from checks.log import LOG
 from checks.process import PROCESS
+from checks.supervisord import SUPERVISORD
 from checks.systemd import SYSTEMD
 from checks.tcp import TCP
 from checks.tls import TLS
@@ -27,6 +28,7 @@ CHECKS: Mapping[str, CheckType[Any]] = MappingProxyType(
         "process": PROCESS,
         "systemd": SYSTEMD,
         "docker": DOCKER,
+        "supervisord": SUPERVISORD,
         "command": COMMAND,
         "host": HOST,
         "file": FILE,

@@ -7,6 +7,7 @@ from typing import Any
 from agent.actions.command import COMMAND
 from agent.actions.docker import DOCKER
 from agent.actions.process import PROCESS
+from agent.actions.supervisord import SUPERVISORD
 from agent.actions.systemd import SYSTEMD
 from agent.ports import ActionType
 
@@ -15,6 +16,7 @@ ACTIONS: Mapping[str, ActionType[Any]] = MappingProxyType(
         "command": COMMAND,
         "docker": DOCKER,
         "process": PROCESS,
+        "supervisord": SUPERVISORD,
         "systemd": SYSTEMD,
     }
 )

@@ -1,0 +1,120 @@
+"""The supervisord action: restarts a program, unless somebody stopped it or it is still starting."""
+
+import asyncio
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Annotated, Literal
+
+from annotated_types import Gt
+from pydantic import Field
+
+from agent.core.durations import format_duration
+from agent.core.model import Outcome, Restart
+from agent.durations import Duration
+from agent.ports import ActionOutcome, ActionType, ChildProcesses
+from agent.supervisor_api import NoProgram, Program, SupervisordTarget, call, info, last_lines
+
+LOOK = 2.0  # seconds that each look at the program may take
+LINES = 20
+_ALIVE = ("RUNNING", "BACKOFF")  # to be stopped before they are started
+
+
+class SupervisordOptions(SupervisordTarget):
+    """A program and how it is restarted."""
+
+    timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
+        default=timedelta(seconds=30),
+        description="How long stopping and starting it may take together: more than its stopwaitsecs and startsecs",
+    )
+    when_stopped: Literal["leave", "start"] = Field(
+        default="leave",
+        description="What to do with a program that is STOPPED, as after `supervisorctl stop` or with autostart=false: "
+        "leave it to people, or start it all the same",
+    )
+
+
+class SupervisordRestart:
+    """`supervisorctl restart`, with the program's state and the last lines of its logs taken before. supervisord has
+    no such order, so it is told to stop and then to start; an agent that dies between the two leaves it STOPPED, and the
+    order is noted as interrupted, which is paged."""
+
+    def __init__(self, options: SupervisordOptions, children: ChildProcesses) -> None:  # noqa: ARG002 - ActionType.build
+        self._options = options
+        self._stopped: datetime | None = None  # the life (by its start) that we stopped and did not start again
+
+    async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
+        """Look, then restart, then look: `timeout` + 3 * `LOOK` seconds at most."""
+        try:
+            before = await info(self._options, LOOK)
+        except NoProgram as trouble:
+            outcome = Outcome.TIMEOUT if trouble.reason == "timeout" else Outcome.FAILED
+            return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}")
+        evidence = {"program": before.describe()} | await self._logs()
+        if why := self._refusal(before):
+            detail = f"not restarted: {before.describe()}: {why}"
+            return ActionOutcome(outcome=Outcome.FAILED, detail=detail, evidence=evidence)
+        outcome, detail = await self._restart(before)
+        return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
+
+    def _refusal(self, program: Program) -> str:
+        """Why a program in this state is not restarted; empty when it may be."""
+        match program.state:
+            case "STARTING":
+                return "it is still starting"
+            case "STOPPING":
+                return "it is being stopped"
+            case "STOPPED" if self._options.when_stopped == "leave" and not self._ours(program):
+                return "stopped on purpose or never started, so left alone (when_stopped: start changes that)"
+            case "RUNNING" | "BACKOFF" | "EXITED" | "FATAL" | "STOPPED":
+                return ""
+            case _:
+                return "supervisord itself does not know its state"
+
+    def _ours(self, program: Program) -> bool:
+        return self._stopped is not None and self._stopped == program.started
+
+    async def _restart(self, before: Program) -> tuple[Outcome, str]:
+        ends = monotonic() + self._options.timeout.total_seconds()
+        try:
+            if before.state in _ALIVE:
+                self._stopped = before.started
+                await self._tell("stopProcess", ends)
+            await self._tell("startProcess", ends)
+        except NoProgram as trouble:
+            after = await self._state()
+            if trouble.reason != "timeout":
+                return Outcome.FAILED, f"{trouble}; {after}"
+            waited = format_duration(self._options.timeout)
+            return Outcome.TIMEOUT, f"supervisord did not restart it within {waited}; {after}"
+        self._stopped = None
+        return Outcome.DONE, await self._state()
+
+    async def _tell(self, method: str, ends: float) -> None:
+        """Give an order and wait until it is carried out, for as long as there is time."""
+        await call(self._options, method, self._options.program, True, timeout=max(0.0, ends - monotonic()))
+
+    async def _state(self) -> str:
+        try:
+            return (await info(self._options, LOOK)).describe()
+        except NoProgram as trouble:
+            return str(trouble)
+
+    async def _logs(self) -> dict[str, str]:
+        """The last lines of both logs; nothing where there is no log to read."""
+        out, err = await asyncio.gather(self._log("Stdout"), self._log("Stderr"))
+        return ({"program stdout": out} if out else {}) | ({"program stderr": err} if err else {})
+
+    async def _log(self, stream: str) -> str:
+        try:
+            return (await last_lines(self._options, stream, LINES, LOOK)).strip()
+        except NoProgram:
+            return ""
+
+
+SUPERVISORD = ActionType(
+    name="supervisord",
+    options=SupervisordOptions,
+    build=SupervisordRestart,
+    short="program",
+    about="Restarts a program that supervisord runs, unless it was stopped on purpose or is still starting.",
+)
