@@ -3,13 +3,14 @@
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 
 import structlog
 
 from agent.core.model import Notice, NoticeKind
+from agent.core.notices import UNDELIVERED
 from agent.core.schedule import MAX_TRIES, delay_before_try
 from agent.ports import Channel, DeliveryError, Receipt
 
@@ -175,6 +176,8 @@ class Lane:
         if self.channel is None:
             raise DeliveryError("not_found", f"config names no channel {self.name}", retryable=False)
         opening = await self._calls.opening(notice)
+        if opening is not None and UNDELIVERED in notice.note:  # it arrived after all, after that was written
+            notice = replace(notice, note=notice.note.replace(UNDELIVERED, "").strip())
         try:
             async with asyncio.timeout(SEND_TIMEOUT):
                 return await self.channel.send(notice, opening)
