@@ -61,7 +61,6 @@ class FileFollower:
         self.more = False
         self._patterns: list[tuple[str, str]] = []
         self.follow(specs)
-        self._files.resume_rotated(self._wanted)
 
     def follow(self, specs: Iterable[LogSpec]) -> None:
         """Change what is followed. What stays goes on without a gap; what went keeps its position."""
@@ -69,7 +68,8 @@ class FileFollower:
         for key, tail in list(self._files.tails.items()):
             if not self._wanted(tail.position.path):
                 self._files.close(key)
-        self._paths = {path: key for path, key in self._paths.items() if self._wanted(path)}
+        still = {path: key for path, key in self._paths.items() if self._wanted(path)}
+        self._paths = self._files.resume(self._wanted) | still
         self._scanned_at = -_SCAN_EVERY
 
     def _wanted(self, path: str) -> bool:
@@ -90,8 +90,10 @@ class FileFollower:
         else:
             self._glance(now)
         chunks = self._read(now, scanning)
-        if self._files.changes:
-            chunks.append(Chunk(source="", service="", lines=[], positions=self._files.changes))
+        if scanning:  # after the reading: what was rotated away just now may hold more
+            self._tidy(now)
+        if self._files.changes:  # first: a file that nobody knows yet must not be passed over by what came after it
+            chunks.insert(0, Chunk(source="", service="", lines=[], positions=self._files.changes))
             self._files.changes = {}
         return chunks
 
@@ -102,7 +104,7 @@ class FileFollower:
             if tail is not None and now - tail.changed_at < _ACTIVE:
                 self._look(path, tail.position.service, from_end=False)
         for pattern, service in self._patterns:
-            if pattern not in self._paths and not glob.has_magic(pattern):
+            if self._paths.get(pattern) not in self._files.tails and not glob.has_magic(pattern):
                 self._look(pattern, service, from_end=None, pattern_seen=self._scans.get(pattern))
 
     def _read(self, now: float, scanning: bool) -> list[Chunk]:
@@ -137,26 +139,39 @@ class FileFollower:
         if lines is None:
             return None
         positions: dict[str, str | None] = {tail.key: tail.position.encode()}
-        self._files.changes.pop(tail.key, None)
         return Chunk(source=tail.source, service=tail.position.service, lines=lines, positions=positions)
 
     def _scan(self, now: float) -> None:
         wall = self._wall()
+        first = any(pattern not in self._scans for pattern, _ in self._patterns)
         for pattern, service in self._patterns:
             seen = self._scans.get(pattern)
             for path in sorted(glob.iglob(pattern, recursive=True)):
                 if not path.endswith(COMPRESSED):
                     self._look(path, service, from_end=None, pattern_seen=seen)
             self._scans[pattern] = wall
+        self._leave(path for path in list(self._paths) if not os.path.exists(path))
+        if first or self._files.changes or now - self._noted_at >= 60:
+            self._noted_at = now
+            self._files.changes |= {f"scan:{pattern}": str(wall) for pattern, _ in self._patterns}
+
+    def _tidy(self, now: float) -> None:
         known = self._files.tails.keys() | self._files.saved.keys()
         self._paths = {path: key for path, key in self._paths.items() if key in known}
         self._files.let_go((key for path, key in self._paths.items() if os.path.exists(path)), self._most_open)
         if now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now
             self._files.forget_deleted()
-        if self._files.changes or now - self._noted_at >= 60:
-            self._noted_at = now
-            self._files.changes |= {f"scan:{pattern}": str(wall) for pattern, _ in self._patterns}
+
+    def _leave(self, absent: Iterable[str]) -> None:
+        """Paths that lead nowhere: where rotation put their files, these may hold more, and others may be."""
+        for path in absent:
+            key = self._paths[path]
+            tail = self._files.tails.get(key)
+            if tail is None or not tail.retired:
+                self._files.left(key)
+                if key not in self._files.tails:
+                    del self._paths[path]
 
     def _look(self, path: str, service: str, *, from_end: bool | None, pattern_seen: int | None = None) -> None:
         """Which file is at this path now? `from_end` None: that depends on when the file and its glob were seen."""
@@ -172,15 +187,20 @@ class FileFollower:
                 tail.position.seen = max(tail.position.seen, self._wall())
                 tail.position.service = service
             return
-        if not stat.S_ISREG(status.st_mode) or self._excluded(path, key) or self._unchanged(path, key, status):
+        if not stat.S_ISREG(status.st_mode) or self._excluded(path, key):
+            return
+        if self._unchanged(path, key, status):
+            self._paths[path] = key
             return
         if before is not None and before != key:
-            self._files.left(before)
             from_end = False
         elif from_end is None:
             from_end = self._begin_at_end(status, pattern_seen)
-        if self._files.open(path, service, from_end=from_end) is not None:
-            self._paths[path] = key
+        if self._files.open(path, service, key, from_end=from_end) is None:
+            return
+        self._paths[path] = key
+        if before is not None and before != key:
+            self._files.left(before)  # only now: what was rotated away before the file was open is found beside it
 
     def _begin_at_end(self, status: os.stat_result, pattern_seen: int | None) -> bool:
         if pattern_seen is not None:

@@ -10,7 +10,7 @@ A file is its device and inode, its path only where it was last found. What rota
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -22,8 +22,9 @@ from agent.logs.tail import Tail
 log = structlog.get_logger()
 
 _SLACK = 10_000_000  # ns by which the time of a file's change may lag behind the clock
-_RETIRED_FOR = 30.0  # seconds without growth after which a file that was rotated away is let go
+_RETIRED_FOR = 30.0  # seconds without growth after which a file that was rotated away, that long ago, is let go
 _DELETED_FOR = 6.0  # the same where it was deleted too: more than the wait for a last line without newline
+_ROUNDS = 3  # times that a file is looked for while rotation gives it one name after the other
 
 
 class OpenFiles:
@@ -38,13 +39,15 @@ class OpenFiles:
         self._said: set[str] = set()
         self._not_text: dict[str, str] = {}
 
-    def open(self, path: str, service: str, *, from_end: bool, rotated: bool = False) -> Tail | None:
-        """Begin or go on reading a file; None when there is nothing to read in it, or it cannot be read. A file whose
-        position is known goes on from there; another one begins at its end or its start."""
+    def open(self, path: str, service: str, key: str, *, from_end: bool, rotated_from: str = "") -> Tail | None:
+        """Begin or go on reading the file of that key; None when there is nothing to read in it, when it cannot be
+        read, or when rotation has put another one at the path by now. A file whose position is known goes on from
+        there; another one begins at its end or its start. `rotated_from` is the path that it was rotated away from:
+        that is the log which its lines belong to, and by which the next life knows it."""
         if path.endswith(COMPRESSED):
             return None
         try:
-            return self._open(path, service, from_end=from_end, rotated=rotated)
+            return self._open(path, service, key, from_end, rotated_from)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -53,21 +56,22 @@ class OpenFiles:
                 log.warning("log_file_unreadable", path=path, error=str(error), remedy="it is tried again every second")
             return None
 
-    def _open(self, path: str, service: str, *, from_end: bool, rotated: bool) -> Tail | None:
+    def _open(self, path: str, service: str, key: str, from_end: bool, rotated_from: str) -> Tail | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         tail: Tail | None = None
         try:
             status = os.fstat(descriptor)
-            key = key_of(status)
-            if not stat.S_ISREG(status.st_mode) or key in self.tails or self._not_text.get(key) == path:
+            if key_of(status) != key or key in self.tails:
+                return None
+            if not stat.S_ISREG(status.st_mode) or self._not_text.get(key) == path:
                 return None
             if not is_text(descriptor):
                 self._not_text[key] = path
                 return None
             if key not in self.saved and self._copied_from(path, descriptor):
                 return None
-            position = Position(path=path, service=service, seen=status.st_mtime_ns)
-            tail = Tail(descriptor, position, now=self._clock(), retired=rotated)
+            position = Position(path=rotated_from or path, service=service, seen=status.st_mtime_ns)
+            tail = Tail(descriptor, position, now=self._clock(), retired=bool(rotated_from))
         finally:
             if tail is None:
                 os.close(descriptor)
@@ -116,26 +120,55 @@ class OpenFiles:
                 os.close(descriptor)
 
     def _copied_from(self, path: str, descriptor: int) -> bool:
-        """Whether this is a copy of a file that is being read: its lines are known, or come when that is truncated."""
+        """Whether this is a copy of a file that is being read: its lines are known, or come when that is truncated.
+        Logs that merely begin with the same lines are told apart by their size: until it is truncated, a file is no
+        shorter than its copy."""
+        size = os.fstat(descriptor).st_size
         return any(
             is_rotation(tail.position.path, path)
             and tail.position.size > 0
             and head_of(descriptor, tail.position.size) == tail.position.head
+            and (os.fstat(tail.descriptor).st_size >= size or tail.is_other())
             for tail in self.tails.values()
         )
 
     def left(self, key: str) -> None:
-        """The file's path leads to another one by now."""
+        """The file's path leads to another one, or nowhere, by now: it is read to its end, also when it was not open,
+        and so are those that came after it and were rotated away before they were seen."""
+        if key in self.saved:
+            self._go_on(key)
         tail = self.tails.get(key)
         if tail is not None:
-            tail.retired = True
+            tail.retire(self._clock())
         position = tail.position if tail is not None else self.saved.get(key)
         if position is not None:
-            self.missed(position)
+            self._missed(position)
 
-    def missed(self, position: Position) -> None:
-        """The path leads to another file than before: read those that came and were rotated away in between."""
-        found: list[tuple[int, str]] = []
+    def _go_on(self, key: str) -> None:
+        """Go on in a file that was rotated away, under whatever name it has in its folder now."""
+        position = self.saved[key]
+        folder, inode = os.path.dirname(position.path) or ".", int(key.rpartition(":")[2])
+        for _ in range(_ROUNDS):
+            paths = _listed(partial(same_inode, inode=inode), folder)
+            if not paths:
+                return
+            for path in paths:
+                if self._open_rotated(path, key, position) is not None:
+                    return
+
+    def _missed(self, position: Position) -> None:
+        """Read the files that came after that one and were rotated away in between."""
+        for _ in range(_ROUNDS):
+            found = sorted(self._unknown(position))
+            tails = [self._open_rotated(path, key, position) for _, path, key in found]
+            if None not in tails:
+                return
+
+    def _open_rotated(self, path: str, key: str, position: Position) -> Tail | None:
+        return self.open(path, position.service, key, from_end=False, rotated_from=position.path)
+
+    def _unknown(self, position: Position) -> Iterator[tuple[int, str, str]]:
+        """Rotated files that nobody has looked into yet, last changed after that one was last seen."""
         for path in _listed(rotations, position.path):
             try:
                 status = os.stat(path)
@@ -143,30 +176,37 @@ class OpenFiles:
                 continue
             key = key_of(status)
             if key not in self.tails and key not in self.saved and status.st_mtime_ns >= position.seen - _SLACK:
-                found.append((status.st_mtime_ns, path))
-        for _, path in sorted(found):
-            self.open(path, position.service, from_end=False, rotated=True)
+                yield status.st_mtime_ns, path, key
 
-    def resume_rotated(self, wanted: Callable[[str], bool]) -> None:
-        """After a start: go on in files that were rotated while nobody looked, then in those that came in between."""
-        latest: dict[str, Position] = {}
+    def resume(self, wanted: Callable[[str], bool]) -> dict[str, str]:
+        """After a start: go on in files that were rotated while nobody looked, then in those that came in between.
+        Returns the file that was last known at each path. Whoever looks at the path next compares: a file that is
+        still there now may be rotated away before that."""
+        known: dict[str, str] = {}
+        live: set[str] = set()
         for key, position in sorted(self.saved.items(), key=lambda item: item[1].seen):
-            if not wanted(position.path) or _is_at(position.path, key):
-                latest.pop(position.path, None)
+            path = position.path
+            if not wanted(path):
                 continue
-            latest[position.path] = position
-            folder, inode = os.path.dirname(position.path) or ".", int(key.rpartition(":")[2])
-            for path in _listed(partial(same_inode, inode=inode), folder):
-                if _is_at(path, key):
-                    self.open(path, position.service, from_end=False, rotated=True)
-        for position in latest.values():
-            self.missed(position)
+            if _is_at(path, key):
+                live.add(path)
+                known[path] = key
+                continue
+            if path not in live:
+                known[path] = key
+            self._go_on(key)
+        for path in known.keys() - live:
+            self.left(known[path])
+        return known
 
     def let_go(self, live: Iterable[str], most: int) -> None:
         """Close what was rotated away and has come to its end, and the most idle beyond `most` open ones."""
         at_paths, now = set(live), self._clock()
         for key, tail in list(self.tails.items()):
-            tail.retired = key not in at_paths
+            if key in at_paths:
+                tail.retired = False
+            else:
+                tail.retire(now)
             idle = now - tail.changed_at
             if tail.retired and idle > _DELETED_FOR and not tail.more:
                 deleted = os.fstat(tail.descriptor).st_nlink == 0
@@ -174,7 +214,8 @@ class OpenFiles:
                     self.close(key, forget=deleted)
         excess = len(self.tails) - most
         if excess > 0:
-            for tail in sorted(self.tails.values(), key=lambda tail: tail.changed_at)[:excess]:
+            found_again = [tail for tail in self.tails.values() if not (tail.retired and tail.unread)]
+            for tail in sorted(found_again, key=lambda tail: (tail.unread, tail.changed_at))[:excess]:
                 self.close(tail.key)
 
     def close(self, key: str, *, forget: bool = False) -> None:

@@ -49,6 +49,12 @@ class Tail:
             return True
         return position.size > 0 and head_of(self.descriptor, position.size) != position.head
 
+    def retire(self, now: float) -> None:
+        """Its path leads elsewhere: whoever writes to it still may do so for a while, however quiet it was before."""
+        if not self.retired:
+            self.retired = True
+            self.changed_at = now
+
     def begin_again(self) -> None:
         self.position = Position(path=self.position.path, service=self.position.service, seen=self.position.seen)
         self.seen_size = -1
@@ -76,6 +82,11 @@ class Tail:
     def more(self) -> bool:
         """Whether the last read left something that can be read at once."""
         return self.seen_size < 0
+
+    @property
+    def unread(self) -> bool:
+        """Whether there was more than whole lines when it was last read, or it was not read yet."""
+        return self.seen_size != self.position.offset
 
     def _split(self, data: bytes, *, patient: bool) -> list[bytes] | None:
         position = self.position
