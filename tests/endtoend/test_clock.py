@@ -17,12 +17,7 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="Debian's faketime is not installed")
 
 HOUR, DAY = 3600, 86_400
-STEPS = [
-    pytest.param(HOUR, id="an hour ahead"),
-    pytest.param(400 * DAY, id="400 days ahead"),
-    pytest.param(-HOUR, id="an hour back"),
-    pytest.param(-30 * DAY, id="30 days back"),
-]
+STEPS = (HOUR, -HOUR, -HOUR, 400 * DAY, -30 * DAY)  # the second one back goes before the start of the agent
 
 
 class WallClock:
@@ -64,9 +59,8 @@ def two_services(web: Service, ill: Service, hook: Receiver) -> dict[str, object
 
 
 @needs_faketime
-@pytest.mark.parametrize("step", STEPS)
-def test_a_step_of_the_wall_clock_stops_no_check_and_makes_no_miss(
-    step: int, make_agent: MakeAgent, web: Service, ill: Service, hook: Receiver, tmp_path: Path
+def test_steps_of_the_wall_clock_stop_no_check_and_make_no_miss(
+    make_agent: MakeAgent, web: Service, ill: Service, hook: Receiver, tmp_path: Path
 ) -> None:
     """With an incident open: it goes on, its reminder is not sent early, and it is closed when it is over."""
     clock = WallClock(tmp_path)
@@ -74,18 +68,16 @@ def test_a_step_of_the_wall_clock_stops_no_check_and_makes_no_miss(
     with agent.running():
         wait_for(lambda: hook.taken("opened", "ill"), 10)
         wait_for(lambda: agent.health("web") == "up")
-        before, shown = agent.runs("web"), last_run(agent)
-        clock.step(step)
-        wait_for(lambda: agent.runs("web") >= before + 2, 3, "checks have stopped")
-        assert abs(last_run(agent) - shown - step) < 10, "the agent does not live in the new time"
-        wait_for(lambda: agent.runs("web") >= before + 5, 6, "checks have stopped")
-        wait_for(lambda: agent.events("clock_stepped"), 1)
-        assert len(agent.events("clock_stepped")) == 1
-        assert agent.value('codeblue_check_runs_total{service="web",check="http",type="http",verdict="pass"') == (
-            agent.runs("web")
-        )
+        for number, step in enumerate(STEPS, 1):
+            before, shown = agent.runs("web"), last_run(agent)
+            clock.step(step)
+            wait_for(lambda: agent.runs("web") >= before + 2, 3, f"checks have stopped after {step} s")  # noqa: B023
+            assert abs(last_run(agent) - shown - step) < 10, "the agent does not live in the new time"
+            assert len(agent.events("clock_stepped")) == number
+            the_agent_s_own_chores_go_on(agent)
+        passed = agent.value('codeblue_check_runs_total{service="web",check="http",type="http",verdict="pass"')
+        assert passed == agent.runs("web")
         assert agent.readyz()[0] == 200
-        the_agent_s_own_chores_go_on(agent)
         assert [got.kind for got in hook.got] == ["opened"], "a reminder or a false page was sent"
         ill.status = 200
         wait_for(lambda: hook.taken("resolved", "ill"), 5)

@@ -1,0 +1,73 @@
+"""What all subcommands do on a terminal or in a pipe: read the configuration, ask the agent, print, fail."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console, RenderableType
+
+WIDE = 1000  # columns; what is piped is not folded
+out = Console(width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False)
+
+
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Say what is wrong, and end with this code."""
+    err.print(f"codeblue: {message}", markup=False, soft_wrap=True)
+    return typer.Exit(code)
+
+
+def read(config: Path) -> Any:
+    """The configuration, or every problem in it and exit code 2."""
+    from agent.app import TABLES
+    from agent.config.load import load
+    from agent.config.model import ConfigError
+
+    try:
+        return load(config, TABLES)
+    except ConfigError as error:
+        raise refused(error) from None
+
+
+def refused(error: Any) -> typer.Exit:
+    for problem in error.problems:
+        err.print(str(problem), markup=False, soft_wrap=True)
+    count = len(error.problems)
+    return fail(f"{count} problem{'s' if count > 1 else ''} in the configuration", 2)
+
+
+def show(found: Any, as_json: bool, render: Callable[[Any], RenderableType]) -> None:
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        out.print(render(found))
+
+
+def duration(text: str) -> str:
+    """A length of time as the agent's API takes it, or exit code 2."""
+    from agent.core.durations import format_duration, parse_duration
+
+    try:
+        return format_duration(parse_duration(text))
+    except ValueError as error:
+        raise fail(f"--since: {error}", 2) from None
+
+
+def asked(config: Path, path: str, *, body: dict[str, Any] | None = None) -> Any:
+    from agent.commands.ask import AgentUnreachable, ask
+
+    try:
+        return ask(read(config), path, body=body)
+    except AgentUnreachable as error:
+        raise fail(str(error)) from None
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"codeblue {__version__}")
+        raise typer.Exit
