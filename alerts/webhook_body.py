@@ -1,21 +1,17 @@
-"""What a webhook receives: the JSON body, its headers and its signature. Pure. See `body` for the schema."""
+"""What a webhook receives: the JSON body, its headers. Pure. See `body` for the schema."""
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
-from agent import __version__
 from agent.core.model import Notice
+from agent.signing import signed_headers
 from alerts.rendering import evidence, facts, note, title
 from alerts.text import clip_lines, one_line
 
 VERSION = 1
 EVIDENCE_LIMIT = 32_000  # characters of one piece of evidence
-_HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 def body(notice: Notice) -> bytes:
@@ -47,27 +43,8 @@ def body(notice: Notice) -> bytes:
 
 
 def headers(notice: Notice, payload: bytes, secret: str, at: datetime) -> Mapping[str, str]:
-    """The headers of one try. `Idempotency-Key` is the notice's key, with whatever a header can't hold
-    percent-encoded; `X-Codeblue-Signature` is there where a secret is, see `signature`."""
-    found = {
-        "Content-Type": "application/json",
-        "User-Agent": f"codeblue/{__version__}",
-        "Idempotency-Key": quote(notice.key, safe=_HEADER_SAFE, errors="replace"),
-    }
-    if secret:
-        found["X-Codeblue-Signature"] = signature(payload, secret, at)
-    return found
-
-
-def signature(payload: bytes, secret: str, at: datetime) -> str:
-    """`t=<unix seconds>,v1=<hex>`, where hex is HMAC-SHA256 under the secret of the text `<t>.<body>`.
-
-    To verify: compute the same over the bytes received, compare in constant time, and refuse a `t` that is more than
-    five minutes away, so that nobody can replay an old request. Every try is signed anew.
-    """
-    stamp = str(int(at.timestamp()))
-    digest = hmac.new(secret.encode(), stamp.encode() + b"." + payload, hashlib.sha256).hexdigest()
-    return f"t={stamp},v1={digest}"
+    """The headers of one try; the key of its idempotency is the notice's. See `agent.signing`."""
+    return signed_headers(notice.key, payload, secret, at)
 
 
 def _rfc3339(at: datetime) -> str:

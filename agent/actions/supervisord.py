@@ -35,8 +35,8 @@ class SupervisordOptions(SupervisordTarget):
 
 class SupervisordRestart:
     """`supervisorctl restart`, with the program's state and the last lines of its logs taken before. supervisord has
-    no such order, so it is told to stop and then to start; an agent that dies between the two leaves it STOPPED, and the
-    order is noted as interrupted, which is paged."""
+    no such order, so it is told to stop and then to start; an agent that dies between the two leaves it STOPPED, and
+    the order is noted as interrupted, which is paged."""
 
     def __init__(self, options: SupervisordOptions, children: ChildProcesses) -> None:  # noqa: ARG002 - ActionType.build
         self._options = options

@@ -8,9 +8,9 @@ from typing import Literal, TextIO
 
 from agent.core.model import Notice, NoticeKind
 from agent.ports import ChannelType, DeliveryError, Options, Receipt
+from agent.threads import Busy, OwnThreads
 from alerts.rendering import Line, Role, as_seen_here, layout
 from alerts.text import when
-from alerts.threads import Busy, OwnThreads
 
 _TIMEOUT = 5.0  # seconds that a terminal or a pipe may take
 _RED, _GREEN, _YELLOW, _CYAN, _BOLD, _DIM = "31", "32", "33", "36", "1", "2"

@@ -1,29 +1,25 @@
 """The webhook channel: every notice as a signed JSON request to a URL. Body and signature: `alerts.webhook_body`."""
 
 import asyncio
-import logging
 import os
-import re
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from annotated_types import Gt
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
 from agent.core.model import Notice
 from agent.durations import Duration
+from agent.outgoing import NotSent, SecretHeaders, SecretUrl, SigningSecret, request, web_address
 from agent.ports import ChannelType, DeliveryError, Options, Receipt
+from agent.threads import Busy, OwnThreads
 from alerts.rendering import as_seen_here
 from alerts.retry_after import seconds_to_wait
-from alerts.threads import Busy, OwnThreads
 from alerts.webhook_body import body, headers
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e]*")
-_OURS = frozenset({"content-type", "content-length", "host", "idempotency-key", "x-codeblue-signature", "user-agent"})
 _LATER = frozenset({408, 425, 429})
 _HANGING = 8  # requests that may be left behind, hanging, before new ones are put off
 _REASONS = {401: "auth", 403: "auth", 404: "not_found", 410: "not_found", 429: "rate_limited", 408: "timeout"}
@@ -34,36 +30,11 @@ class WebhookOptions(Options):
     shown. `secret` signs the requests. A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY), and private
     certificate authorities from REQUESTS_CA_BUNDLE."""
 
-    url: SecretStr
-    secret: SecretStr | None = None
-    headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    url: SecretUrl
+    secret: SigningSecret | None = None
+    headers: SecretHeaders = Field(default_factory=dict)
     timeout: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=10)
     method: Literal["POST", "PUT"] = "POST"
-
-    @field_validator("url")
-    @classmethod
-    def _web_address(cls, url: SecretStr) -> SecretStr:
-        _split(url.get_secret_value())
-        return url
-
-    @field_validator("secret")
-    @classmethod
-    def _not_empty(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not secret.get_secret_value():
-            raise ValueError("the secret is empty: leave it out to send unsigned requests")
-        return secret
-
-    @field_validator("headers")
-    @classmethod
-    def _sendable(cls, given: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
-        for name, value in given.items():
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a header")
-            if name.lower() in _OURS:
-                raise ValueError(f"{name} is set by codeblue itself")
-            if not _VALUE.fullmatch(value.get_secret_value()):
-                raise ValueError(f"the value of {name} has characters that a header can't hold")
-        return given
 
 
 class WebhookChannel:
@@ -75,12 +46,10 @@ class WebhookChannel:
     ) -> None:
         self._options = options
         self._url = options.url.get_secret_value()
-        self._host = _split(self._url).hostname or ""
+        self._host = web_address(self._url).hostname or ""
         self._timeout = options.timeout.total_seconds()
         self._threads = OwnThreads(f"channel-{name}", at_most=_HANGING)
         self._now = now
-        # urllib3 writes paths and queries, where a URL keeps its secret, at DEBUG and at WARNING
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
     async def send(self, notice: Notice, opening: Receipt | None) -> Receipt:
         notice = as_seen_here(notice, opening)
@@ -119,36 +88,13 @@ class WebhookChannel:
         """Nothing is kept open between requests."""
 
     def _request(self, payload: bytes, sent: Mapping[str, str]) -> tuple[int, str | None]:
-        """One request, on a connection of its own; returns the status and Retry-After. Blocks."""
-        import requests  # heavy: only for those who configure a webhook
-
+        """One request; returns the status and Retry-After. Blocks."""
         try:
-            with requests.Session() as session:
-                settings: Any = session.merge_environment_settings(self._url, {}, True, None, None)
-                session.trust_env = False  # or else .netrc may add somebody's password to the request
-                with session.request(
-                    self._options.method,
-                    self._url,
-                    data=payload,
-                    headers=dict(sent),
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    **settings,
-                ) as answer:
-                    return answer.status_code, answer.headers.get("Retry-After")
-        except Exception as error:  # noqa: BLE001 - texts of exceptions name the URL: none of them may get out
-            raise self._failure(error) from None
-
-    def _failure(self, error: Exception) -> DeliveryError:
-        from requests import exceptions
-
-        if isinstance(error, exceptions.Timeout):
-            return self._error("timeout", f"did not answer within {self._timeout:g} s", retryable=True)
-        if isinstance(error, exceptions.SSLError):
-            return self._error("network", "has no TLS that can be trusted", retryable=True)
-        if isinstance(error, ValueError):  # InvalidURL, InvalidSchema, InvalidHeader and the like
-            return self._error("invalid", f"can't be asked ({type(error).__name__})", retryable=False)
-        return self._error("network", f"can't be reached ({type(error).__name__})", retryable=True)
+            answer = request(self._options.method, self._url, headers=sent, timeout=self._timeout, body=payload)
+        except NotSent as trouble:
+            reason = "network" if trouble.reason == "tls" else trouble.reason
+            raise self._error(reason, str(trouble), retryable=trouble.reason != "invalid") from None
+        return answer.status, answer.headers.get("retry-after")
 
     def _judge(self, status: int, retry_after: str | None) -> DeliveryError | None:
         if 200 <= status < 300:
@@ -163,18 +109,6 @@ class WebhookChannel:
 
     def _error(self, reason: str, what: str, *, retryable: bool, retry_after: float | None = None) -> DeliveryError:
         return DeliveryError(reason, f"{self._host} {what}", retryable=retryable, retry_after=retry_after)
-
-
-def _split(url: str) -> SplitResult:
-    """The parts of a web address. Raises ValueError without showing it."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("expected an address such as https://hooks.internal/x") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError("expected an address such as https://hooks.internal/x")
-    return parts
 
 
 def _proxy_for(url: str) -> str | None:

@@ -16,8 +16,9 @@ import pytest
 import trustme
 
 from agent.ports import DeliveryError, Receipt
+from agent.signing import signature
 from alerts.channels.webhook import WebhookChannel, WebhookOptions
-from alerts.webhook_body import body, signature
+from alerts.webhook_body import body
 from tests.alerts.builders import OPENED, RESOLVED
 
 NOW = datetime(2026, 3, 1, 3, 12, 5, tzinfo=UTC)

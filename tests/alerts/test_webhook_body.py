@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import __version__
-from alerts.webhook_body import body, headers, signature
+from agent.signing import signature
+from alerts.webhook_body import body, headers
 from tests.alerts.builders import NOTE, OPENED, OPENED_AT, hostile
 
 

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from alerts.threads import Busy, OwnThreads
+from agent.threads import Busy, OwnThreads
 
 
 async def test_it_returns_what_the_call_returns() -> None:
