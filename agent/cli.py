@@ -34,6 +34,13 @@ def main() -> None:
     app()
 
 
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"codeblue {__version__}")
+        raise typer.Exit
+
+
 @app.command()
 def run(
     config: ConfigOption = DEFAULT,

@@ -64,10 +64,3 @@ def asked(config: Path, path: str, *, body: dict[str, Any] | None = None) -> Any
         return ask(read(config), path, body=body)
     except AgentUnreachable as error:
         raise fail(str(error)) from None
-
-
-@app.callback(invoke_without_command=True)
-def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
-    if version:
-        print(f"codeblue {__version__}")
-        raise typer.Exit
