@@ -99,7 +99,12 @@ class App:
             trace_link=agent.traces.link if agent.traces else "",
         )
         self.outbox = Outbox(
-            clock=self.clock, store=self.store, vitals=self.vitals, report=self.engine.tell, counts=self.metrics
+            clock=self.clock,
+            store=self.store,
+            vitals=self.vitals,
+            report=self.engine.tell,
+            counts=self.metrics,
+            redact=redact,
         )
         tools = Toolbox(http=self.http, resolver=self.resolver, beats=self.beats, logs=self.logs, vitals=self.vitals)
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
@@ -246,7 +251,7 @@ class App:
         """Every result comes through here. The first three lines are all that a settled, passing check costs."""
         self.recorder.record(probe.row, result)
         if result.verdict is not Verdict.PASS or trace.sampled:
-            result = replace(result, trace_id=trace.trace_id)
+            result = shown(result, trace.trace_id)
             self.tracing.check_finished(probe.service, probe.name, probe.type.name, result, trace)
         self.engine.observe(probe, result, began)
 
@@ -305,6 +310,12 @@ class App:
             if watched is not None and watched.version < stored.version:
                 watched.row.state, watched.version = stored.state, stored.version
                 self.engine.watch(watched)
+
+
+def shown(result: CheckResult, trace_id: str) -> CheckResult:
+    """A result as it may be seen outside: a target may say back what it was sent, a program print what it knows."""
+    evidence = {name: redact(text) for name, text in result.evidence.items()}
+    return replace(result, trace_id=trace_id, summary=redact(result.summary), evidence=evidence)
 
 
 def _tracing(config: Config) -> Tracing:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -39,8 +40,9 @@ class Counts(Protocol):
 class Outbox:
     """Everything that leaves the core goes through here, after its commit and never before.
 
-    `report` hands the core what became of its commands. Whatever the store cannot note is still carried out: at worst a
-    notice goes out twice under one key. A restart whose claim cannot be noted is not started.
+    `report` hands the core what became of its commands, without what `redact` takes out of texts. Whatever the store
+    cannot note is still carried out: at worst a notice goes out twice under one key. A restart whose claim cannot be
+    noted is not started.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Outbox:
         vitals: Vitals,
         report: Callable[[str, Input], None],
         counts: Counts,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self.remediators: Mapping[str, Remediator] = {}
         self._clock = clock
@@ -58,6 +61,7 @@ class Outbox:
         self._vitals = vitals
         self._report = report
         self._counts = counts
+        self._redact = redact
         self._lanes: dict[str, Lane] = {}
         self._ours: set[str] = set()  # notices that the store has as claimed by us
         self._orders: set[asyncio.Task[None]] = set()
@@ -256,6 +260,7 @@ class Outbox:
             except StoreUnavailable as error:
                 log.error("restart_not_started", key=order.key, why="its claim cannot be stored", error=str(error))
                 outcome = ActionOutcome(outcome=Outcome.FAILED, detail="not started: the store is unavailable")
+            outcome = _told(outcome, self._redact)
             try:
                 await self._store.settle(order.key, self._clock.now(), outcome=outcome)
             except StoreUnavailable as error:
@@ -286,3 +291,8 @@ class Outbox:
                 evidence=outcome.evidence,
             ),
         )
+
+
+def _told(outcome: ActionOutcome, redact: Callable[[str], str]) -> ActionOutcome:
+    evidence = {name: redact(text) for name, text in outcome.evidence.items()}
+    return replace(outcome, detail=redact(outcome.detail), evidence=evidence)
