@@ -12,6 +12,7 @@ from agent.app import TABLES, App
 from agent.config.load import load
 from agent.config.model import Config
 from agent.reload import Reloader
+from agent.runtime.memory import settle
 
 log = structlog.get_logger()
 
@@ -34,6 +35,7 @@ async def serve(config: Config, path: Path, *, allow_unverified: bool) -> None:
     app = App(config, allow_unverified=allow_unverified)
     if not await _started(app, stop):
         return
+    settle()
     reloader = Reloader(app, path)
     tasks = [
         loop.create_task(reloader.watch_files(), name="watch files"),
