@@ -2,8 +2,10 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,15 +29,15 @@ async def check_http(options: HttpOptions, ctx: CheckContext) -> CheckResult:
     """PASS when the whole answer came in time and is as expected; WARN for a slow one or a certificate that runs out
     soon; UNKNOWN when the agent itself lacked something."""
     answer = await ctx.tools.http.fetch(_request(options, ctx))
-    values = {"status": float(answer.status), "body_bytes": float(len(answer.body))}
+    values = _figures(answer.status, len(answer.body))
     if not answer.error and answer.status == 200 and options.expect is None and answer.certificate_expires is None:
         return ctx.passed("200 OK", phases=answer.phases, values=values, target=answer.address)
     return _judge(options, ctx, answer, values)
 
 
-def _judge(options: HttpOptions, ctx: CheckContext, answer: HttpAnswer, values: dict[str, float]) -> CheckResult:
+def _judge(options: HttpOptions, ctx: CheckContext, answer: HttpAnswer, values: Mapping[str, float]) -> CheckResult:
+    values = {**values, **certificate_values(answer, ctx.started)}
     more: dict[str, Any] = {"phases": answer.phases, "values": values, "target": answer.address or host(options)}
-    values.update(certificate_values(answer, ctx.started))
     if answer.error:
         reason = reason_of(answer.error)
         summary = error_summary(answer, _place(options), ctx.timeout)
@@ -56,6 +58,12 @@ def _judge(options: HttpOptions, ctx: CheckContext, answer: HttpAnswer, values: 
         summary += f" (and {len(wrong) - 1} more)"
     more["evidence"] = _evidence(options, answer, wrong or warned)
     return (ctx.failed if wrong else ctx.warned)(reason, summary, **more)
+
+
+@lru_cache(maxsize=1024)
+def _figures(status: int, size: int) -> Mapping[str, float]:
+    """Most targets say the same thing for hours: equal figures are one object."""
+    return MappingProxyType({"status": float(status), "body_bytes": float(size)})
 
 
 def _request(options: HttpOptions, ctx: CheckContext) -> HttpRequest:

@@ -9,6 +9,7 @@ from agent.config.pool import Pool
 from agent.config.report import Place, Report
 from agent.core.durations import format_duration
 from agent.core.model import CheckPolicy
+from agent.ports import Options
 
 
 def read_checks(
@@ -49,6 +50,7 @@ def _check(
     timeout = _timeout(keys, every, defaults, place, reading.report)
     if found is None:
         return None
+    _share_fields_set(found, pool)
     return CheckSpec(
         service=service,
         name=keys.name or kind.name,
@@ -60,6 +62,13 @@ def _check(
         policy=pool.one(_policy(keys, defaults)),
         token=keys.token,
     )
+
+
+def _share_fields_set(found: Options, pool: Pool) -> None:
+    """Which options are written is the same for most checks: 220 bytes less for each. Options are frozen, so nobody
+    changes the set, and a copy of a model copies it."""
+    written = found.__pydantic_fields_set__
+    object.__setattr__(found, "__pydantic_fields_set__", pool.made(("written", frozenset(written)), lambda: written))
 
 
 _PLAIN = CheckKeys.model_validate({})

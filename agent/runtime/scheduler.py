@@ -106,8 +106,9 @@ class Scheduler:
             slot = self._slots[every, offset] = Slot(every, offset)
             trigger = IntervalTrigger(seconds=slot.every, start_date=EPOCH + offset, timezone=UTC)
             self._aps.add_job(self._fire, trigger, args=[slot], id=_job_id(slot))
-        slot.probes[probe.key] = probe
-        self._where[probe.key] = slot
+        key = probe.key  # one text for both tables
+        slot.probes[key] = probe
+        self._where[key] = slot
 
     def _add_cron(self, probe: Probe) -> None:
         expression, zone = probe.cron or ("", "UTC")

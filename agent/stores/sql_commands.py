@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Insert, Table, and_, bindparam, case, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from agent.core.events import Decision
 from agent.core.model import Command, NoticeKind, Restart
@@ -29,6 +29,9 @@ from agent.stores.rows import (
 )
 from agent.stores.schema import outbox, services, timeline
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
 WAITING = outbox.c.status == PENDING
 SENT_BUT_UNSETTLED = and_(outbox.c.status == CLAIMED, outbox.c.kind == NOTICE)
 UNSETTLED = outbox.c.status.in_((PENDING, CLAIMED))
@@ -46,7 +49,11 @@ CANCEL = update(outbox).where(WAITING)
 @cache
 def insert_into(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
     """An INSERT that can say what happens on a conflict, which is no part of standard SQL."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    if dialect != "postgresql":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # some MiB that most agents never need
+
+    return postgresql.insert(table)
 
 
 @cache
