@@ -13,7 +13,7 @@ from statistics import median
 from bench.access_log import AccessLog, Cadence, cadence
 from bench.processes import Usage, usage
 from bench.systems import EVERY, System
-from bench.targets import Hanging, Nginx, Targets, Victims, free_port, make_targets
+from bench.targets import Hanging, Nginx, Victims, free_port, make_targets
 from bench.web import get
 
 SCRAPE_EVERY = 15.0
@@ -90,7 +90,7 @@ async def _observe(plan: Plan, system: System, log: AccessLog, victims: Victims,
     started = time.time()
     system.start()
     async with _scraped(system):
-        outcome.first_round = await _first_round(log, system.targets, started)
+        outcome.first_round = await _first_round(log, system, started)
         shown = f"{outcome.first_round:.1f} s" if outcome.first_round else f"not within {FIRST_ROUND_LIMIT:.0f} s"
         say(f"first full round: {shown}")
         await asyncio.sleep(SETTLE)
@@ -100,11 +100,12 @@ async def _observe(plan: Plan, system: System, log: AccessLog, victims: Victims,
     return outcome
 
 
-async def _first_round(log: AccessLog, targets: Targets, started: float) -> float | None:
+async def _first_round(log: AccessLog, system: System, started: float) -> float | None:
     while time.time() < started + FIRST_ROUND_LIMIT:
         await asyncio.sleep(1.0)
+        system.ensure_alive()
         log.read()
-        done = log.first_round(targets.answering)
+        done = log.first_round(system.targets.answering)
         if done is not None:
             return done - started
     return None
@@ -117,6 +118,7 @@ async def _window(outcome: Outcome, system: System, log: AccessLog, victims: Vic
     while time.time() < begin + outcome.plan.seconds:
         await asyncio.sleep(1.0)
         samples.append(usage(system.pids))
+    system.ensure_alive()
     end, served = time.time(), victims.served.total() - served
     after = samples[-1]
     await asyncio.sleep(1.5)  # nginx writes its log once a second

@@ -44,12 +44,15 @@ async def stop(pid: int) -> None:
         child.wait()
 
 
+def ended(pid: int) -> bool:
+    """Whether a process, our child or not, is over."""
+    child = _children.get(pid)
+    return not Path(f"/proc/{pid}").exists() if child is None else child.poll() is not None
+
+
 async def _gone(pid: int, seconds: float) -> bool:
     for _ in range(int(seconds / 0.05)):
-        child = _children.get(pid)
-        if child is not None and child.poll() is not None:
-            return True
-        if child is None and not os.path.exists(f"/proc/{pid}"):
+        if ended(pid):
             return True
         await asyncio.sleep(0.05)
     return False

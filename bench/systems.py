@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.processes import run_to_end, start, stop
+from bench.processes import ended, run_to_end, start, stop
 from bench.targets import Targets, free_port
 from bench.web import get
 
@@ -45,6 +45,13 @@ class System(ABC):
     async def stop(self) -> None:
         for pid in self.pids:
             await stop(pid)
+
+    def ensure_alive(self) -> None:
+        """Raises RuntimeError with the end of its output when one of its processes has ended."""
+        for pid in self.pids:
+            if ended(pid):
+                said = (self.folder / "output.log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self.name} ended by itself:\n{said}")
 
     def launch(self, *argv: str) -> None:
         self.pids.append(start(argv, self.folder / "output.log", cwd=self.folder).pid)
