@@ -43,8 +43,9 @@ def request(
     timeout: float,
     body: bytes | None = None,
     ca_file: str | None = None,
+    limit: int = LIMIT,
 ) -> Answer:
-    """Send one request on a connection of its own, and read the answer up to `LIMIT` bytes. `timeout` (seconds) is for
+    """Send one request on a connection of its own, and read the answer up to `limit` bytes. `timeout` (seconds) is for
     connecting and for each read. Proxies are taken from the environment, and so are private certificate authorities
     unless there is a `ca_file`. Raises NotSent."""
     import logging
@@ -61,18 +62,18 @@ def request(
                 method, url, data=body, headers=dict(headers), timeout=timeout, allow_redirects=False, **settings
             ) as answer:
                 kept = {name.lower(): value for name, value in answer.headers.items()}
-                return Answer(status=answer.status_code, headers=kept, body=_beginning(answer))
+                return Answer(status=answer.status_code, headers=kept, body=_beginning(answer, limit))
     except Exception as error:  # noqa: BLE001 - texts of exceptions name the URL: none of them may get out
         raise _failure(error, timeout) from None
 
 
-def _beginning(answer: Any) -> bytes:
+def _beginning(answer: Any, limit: int) -> bytes:
     kept = bytearray()
-    for block in answer.iter_content(LIMIT):
+    for block in answer.iter_content(65_536):
         kept += block
-        if len(kept) >= LIMIT:
+        if len(kept) >= limit:
             break
-    return bytes(kept[:LIMIT])
+    return bytes(kept[:limit])
 
 
 def _failure(error: Exception, timeout: float) -> NotSent:

@@ -6,6 +6,8 @@ from typing import Any
 
 from agent.actions.command import COMMAND
 from agent.actions.docker import DOCKER
+from agent.actions.hook import HOOK
+from agent.actions.kubernetes import KUBERNETES
 from agent.actions.process import PROCESS
 from agent.actions.supervisord import SUPERVISORD
 from agent.actions.systemd import SYSTEMD
@@ -15,6 +17,8 @@ ACTIONS: Mapping[str, ActionType[Any]] = MappingProxyType(
     {
         "command": COMMAND,
         "docker": DOCKER,
+        "hook": HOOK,
+        "kubernetes": KUBERNETES,
         "process": PROCESS,
         "supervisord": SUPERVISORD,
         "systemd": SYSTEMD,
