@@ -1,0 +1,191 @@
+"""Reload in a real agent, without its process: what a good file changes, and what a bad one does not."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.app import TABLES, App
+from agent.assembly import assemble
+from agent.config.load import load
+from agent.config.model import ConfigError
+from agent.core.model import CheckState, ServiceState, Verdict
+from agent.reload import Reloader, fingerprint
+from tests.servers import free_port
+
+FILE: dict[str, Any] = {"file": "/etc/hostname"}
+
+
+def services(*extra: Mapping[str, Any]) -> dict[str, Any]:
+    web = {"name": "web", "checks": [{**FILE, "name": "there", "every": "1s"}], "page": ["out"]}
+    return {"services": [web, *extra], "channels": {"out": {"type": "console"}}}
+
+
+class Bench:
+    """An agent that runs inside the test, its file, and what reloads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "config.yaml"
+        self.folder = folder
+        self.port = free_port()
+
+    def write(self, config: Mapping[str, Any]) -> None:
+        own = {"name": "test", "listen": f"127.0.0.1:{self.port}", "store": f"sqlite:///{self.folder}/state.db"}
+        self.path.write_text(yaml.safe_dump({"agent": own, **config}))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Bench"]:
+        self.app = App(load(self.path, TABLES))
+        self.reloader = Reloader(self.app, self.path)
+        await self.app.start()
+        try:
+            yield self
+        finally:
+            await self.app.stop()
+
+    def probe(self, service: str, check: str) -> Any:
+        return self.app.engine.table[service].probes[check]
+
+    def scheduled(self) -> set[str]:
+        return set(self.app.scheduler._where)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = Bench(tmp_path)
+    made.write(services())
+    return made
+
+
+BAD = {
+    "not YAML": "services: [",
+    "not a mapping": "- 1",
+    "empty": "",
+    "an unknown key": "services: [{name: web, checks: [{http: 'http://127.0.0.1/'}], pgae: [out]}]",
+    "a wrong type": "services: [{name: web, checks: [{http: 'http://127.0.0.1/', every: soon}]}]",
+    "an unknown type of check": "services: [{name: web, checks: [{ping: 127.0.0.1}]}]",
+    "a channel that is not there": "services: [{name: web, checks: [{file: /}], page: [nobody]}]",
+    "a cycle": (
+        "services: [{name: a, checks: [{file: /}], depends_on: [b]}, {name: b, checks: [{file: /}], depends_on: [a]}]"
+    ),
+}
+
+
+class TestPromise9ABadConfigNeverReplacesAGoodOne:
+    async def test_whatever_is_wrong_the_old_one_stays_in_force_and_the_agent_says_so(self, bench: Bench) -> None:
+        async with bench.running():
+            config, table = bench.app.config, dict(bench.app.engine.table)
+            probe = bench.probe("web", "there")
+            good = bench.path.read_text()
+            for name, text in BAD.items():
+                bench.path.write_text(text)
+                assert await bench.reloader.reload() is False, name
+                assert bench.app.vitals.config_trouble, name
+                assert bench.app.config is config, name
+                assert bench.app.engine.table == table, name
+                assert bench.probe("web", "there") is probe, name
+                assert "codeblue_config_reload_success 0" in _metrics(bench), name
+            bench.path.write_text(good)
+            assert await bench.reloader.reload() is True
+            assert bench.app.vitals.config_trouble == ""
+            assert "codeblue_config_reload_success 1" in _metrics(bench)
+
+    async def test_a_pager_that_cannot_work_never_starts(self, bench: Bench) -> None:
+        bench.write(services() | {"channels": {"out": {"type": "webhook", "url": "not an address"}}})
+        with pytest.raises(ConfigError, match="out"):
+            load(bench.path, TABLES)
+
+    async def test_a_file_that_vanished_is_a_bad_one(self, bench: Bench) -> None:
+        async with bench.running():
+            bench.path.unlink()
+            assert await bench.reloader.reload() is False
+            assert "web" in bench.app.engine.table
+
+
+class TestPromise9AReloadKeepsWhatItDoesNotChange:
+    async def test_a_check_that_did_not_change_goes_on_as_the_very_same(self, bench: Bench) -> None:
+        async with bench.running():
+            before = bench.probe("web", "there")
+            bench.write(services({"name": "db", "checks": [{**FILE, "every": "1h"}]}))
+            assert await bench.reloader.reload()
+            assert bench.probe("web", "there") is before
+            assert not before.removed
+            assert bench.scheduled() == {"web/there", "db/file"}
+
+    async def test_a_check_that_changed_keeps_its_figures_and_leaves_its_old_schedule(self, bench: Bench) -> None:
+        async with bench.running():
+            before = bench.probe("web", "there")
+            before.row.runs[0] = 41
+            changed = services()
+            changed["services"][0]["checks"][0]["every"] = "1h"
+            bench.write(changed)
+            assert await bench.reloader.reload()
+            after = bench.probe("web", "there")
+            assert after is not before
+            assert before.removed
+            assert after.row.runs[0] >= 41
+            assert len([job for job in bench.app.scheduler._aps.get_jobs() if job.id.startswith("slot/")]) == 1
+
+    async def test_a_service_that_is_gone_takes_its_rows_its_schedule_and_its_state_with_it(self, bench: Bench) -> None:
+        bench.write(services({"name": "db", "checks": [{**FILE, "every": "1s"}]}))
+        async with bench.running():
+            gone = bench.probe("db", "file")
+            bench.write(services())
+            assert await bench.reloader.reload()
+            assert gone.removed
+            assert "db" not in bench.app.rows
+            assert bench.scheduled() == {"web/there"}
+            assert 'service="db"' not in _metrics(bench)
+
+    async def test_dependencies_are_those_of_the_new_file_for_services_that_it_did_not_touch_too(
+        self, bench: Bench
+    ) -> None:
+        def chain(*names: str, base: tuple[str, ...] = ()) -> dict[str, Any]:
+            found = [{"name": "db", "checks": [FILE], "depends_on": list(base)}]
+            found += [{"name": name, "checks": [FILE], "depends_on": ["db"]} for name in names]
+            return services(*found, {"name": "disk", "checks": [FILE]})
+
+        bench.write(chain("api"))
+        async with bench.running():
+            api = bench.app.engine.table["api"]
+            assert api.upstream == ("db",)
+            bench.write(chain("api", base=("disk",)))
+            assert await bench.reloader.reload()
+            assert bench.app.engine.table["api"] is api
+            assert api.upstream == ("db", "disk")
+            assert set(bench.app.engine.table["disk"].downstream) == {"db", "api"}
+
+
+def test_what_is_watched_keeps_its_state_its_version_and_its_inbox_over_an_assembly(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.write(services())
+    config = load(bench.path, TABLES)
+    present = assemble(config, {}, {})
+    watched = present["web"]
+    watched.version = 7
+    down = CheckState(verdict=Verdict.FAIL, misses=1)
+    watched.row.state = ServiceState(service="web", checks={"there": down})
+    again = assemble(config, {}, present)
+    assert again["web"] is watched
+    assert (watched.version, watched.row.state.checks["there"]) == (7, down)
+
+
+def test_a_file_that_is_edited_or_gone_is_another_fingerprint(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.write(services())
+    config = load(bench.path, TABLES)
+    before = fingerprint(config, bench.path)
+    assert fingerprint(config, bench.path) == before
+    bench.write(services({"name": "db", "checks": [FILE]}))
+    edited = fingerprint(config, bench.path)
+    assert edited != before
+    bench.path.unlink()
+    assert fingerprint(config, bench.path) not in (before, edited)
+
+
+def _metrics(bench: Bench) -> str:
+    _, chunks = bench.app.metrics.render()
+    return b"".join(chunks).decode()
