@@ -14,11 +14,11 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from agent.core.budget import in_words
-from agent.core.events import Event
+from agent.core.events import Event, EventKind
 from agent.core.model import Health, Incident
 from agent.ports import Run, ServiceRow, StoreUnavailable
 from agent.web.deps import WebDeps
-from agent.web.strip import spoken, strip
+from agent.web.strip import going_on, spoken, strip
 from agent.web.views import WORST_FIRST, limits, readiness, worst_check, worst_first
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ SIGNS = {
     Health.PENDING: "…",
     Health.UP: "✓",
 }
+
+# Events about one result, whose texts do not name the check.
+OF_ONE_CHECK = frozenset(
+    {EventKind.MISSED, EventKind.RECOVERED_EARLY, EventKind.WARNED, EventKind.UNKNOWN, EventKind.KNOWN}
+)
 
 
 def page_routes(deps: WebDeps) -> list[Route]:
@@ -124,7 +129,7 @@ class Pages:
         trouble = ""
         try:
             timeline = await self._deps.store.history(name, since=now - timedelta(days=7), limit=1000)
-            strips = _by_check(await self._runs(name, now), now)
+            strips = _by_check(await self._runs(row, now), now)
         except StoreUnavailable as error:
             trouble = f"The store cannot answer now, so history is missing: {error}"
         return self._render(
@@ -139,15 +144,17 @@ class Pages:
             **limits(row, self._deps.policy(name), now),
         )
 
-    async def _runs(self, service: str, now: datetime) -> Sequence[Run]:
-        return await self._deps.store.runs(service, None, since=now - timedelta(hours=1))
+    async def _runs(self, row: ServiceRow, now: datetime) -> Sequence[Run]:
+        """The last hour's runs: those that the store has, which have ended, and those that still go on."""
+        ended = await self._deps.store.runs(row.name, None, since=now - timedelta(hours=1))
+        return [*ended, *going_on(row)]
 
     async def _strips(self, rows: Sequence[ServiceRow], now: datetime) -> dict[str, list[str]]:
         """The strip of each service over all its checks. Without a store there are none, and the page still comes."""
         found = {}
         try:
             for row in rows:
-                if runs := await self._runs(row.name, now):
+                if runs := await self._runs(row, now):
                     found[row.name] = strip(runs, now)
         except StoreUnavailable:
             return found
@@ -182,10 +189,17 @@ def stage_in_words(incident: Incident) -> str:
         "held": f"held: waits for {held_by}" if held_by else "held",
         "waiting": "waits before the next restart",
         "restarting": "is being restarted",
+        "asking": f"waits for somebody to approve a restart: codeblue approve {incident.service}",
         "verifying": "was restarted: its checks must pass now",
-        "paged": "people were asked",
+        "paged": "people were paged",
         "watching": "is only recorded",
     }[incident.stage.value]
+
+
+def in_full(event: Event) -> str:
+    """What happened, with the check that it happened to: the texts of single results do not name it."""
+    text = event.text or event.kind.value
+    return f"{event.check}: {text}" if event.check and event.kind in OF_ONE_CHECK else text
 
 
 def _by_check(runs: Sequence[Run], now: datetime) -> dict[str, list[str]]:
@@ -221,7 +235,8 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"sign": SIGNS, "spoken": spoken, "stage_in_words": stage_in_words, "seconds_in_words": _seconds}
+    made.globals |= {"sign": SIGNS, "spoken": spoken, "seconds_in_words": _seconds}
+    made.globals |= {"stage_in_words": stage_in_words, "in_full": in_full}
     return made
 
 

@@ -1,12 +1,15 @@
 """What the status pages show to people."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from agent.core.model import Health, Verdict
+from agent.core.events import Event, EventKind
+from agent.core.model import Asked, Health, Stage, Verdict
 from agent.ports import Run
-from agent.web.pages import MOST_UNWELL, MOST_WELL, headline
+from agent.web.pages import MOST_UNWELL, MOST_WELL, headline, in_full
 from agent.web.strip import spoken, strip
 from tests.web.site import NOW, Answer, Site, a_check, a_service, ago, an_incident, serving
 from tests.web.test_api import AwayStore, filled_store
@@ -39,7 +42,7 @@ async def test_an_open_incident_is_told_with_what_was_tried_and_who_was_asked() 
     for said in (
         "connection refused by 10.1.2.3:8080",
         "restart by systemd: done",
-        "asked oncall: has it",
+        "paged oncall: delivered",
         "1 min 15 s",
     ):
         assert said in text
@@ -91,6 +94,49 @@ async def test_the_last_hour_of_a_service_in_trouble_is_a_strip() -> None:
     await site.store.save_runs([a_run(1800, 120), a_run(110, 0, Verdict.FAIL)])
     text = (await page(site)).text
     assert 'aria-label="Last hour: 30 × no run, 28 × pass, 2 × fail"' in text
+
+
+async def test_a_strip_goes_on_to_now_while_a_check_says_the_same_for_long() -> None:
+    failing = a_check(verdict=Verdict.FAIL, at=ago(4).timestamp(), run_since=ago(600).timestamp(), run_count=300)
+    site = Site(services=[a_service("photos-api", Health.DOWN, failing)])
+    await site.store.save_runs([a_run(1800, 610)])
+    for path in ("/", "/services/photos-api"):
+        assert 'aria-label="Last hour: 30 × no run, 20 × pass, 10 × fail"' in (await page(site, path)).text
+
+
+@pytest.mark.parametrize("stage", Stage)
+async def test_whatever_an_incident_waits_for_the_pages_come_and_say_it(stage: Stage) -> None:
+    waiting = a_service("shop", Health.DOWN, a_check(verdict=Verdict.FAIL))
+    waiting.state = replace(waiting.state, incident=replace(an_incident("shop"), stage=stage))
+    for path in ("/", "/services/shop"):
+        answer = await page(Site(services=[waiting]), path)
+        assert answer.status == 200
+        assert ("codeblue approve shop" in answer.text) == (stage is Stage.ASKING)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        pytest.param({"delivered": True}, "paged oncall: delivered", id="arrived"),
+        pytest.param({"failed": "invalid_auth"}, "paged oncall: not delivered: invalid_auth", id="given up"),
+        pytest.param({"instead_of": "chat"}, "paged oncall instead of chat: on its way", id="a fallback, not yet"),
+    ],
+)
+async def test_an_incident_says_what_became_of_its_page(asked: dict[str, Any], said: str) -> None:
+    told = an_incident("shop", asked=(Asked(channel="oncall", key="k", at=ago(30), **asked),))
+    assert said in (await page(Site(services=[a_service("shop", Health.DOWN, a_check(), incident=told)]))).text
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        pytest.param(EventKind.MISSED, "missed beat 1 of 2", "port: missed beat 1 of 2", id="one result of one check"),
+        pytest.param(EventKind.OPENED, "incident opened: port: x", "incident opened: port: x", id="names it itself"),
+        pytest.param(EventKind.CHECK_RECOVERED, "port passes again", "port passes again", id="begins with it"),
+    ],
+)
+def test_a_timeline_names_the_check_of_every_result(kind: EventKind, text: str, said: str) -> None:
+    assert in_full(Event(kind=kind, service="shop", at=NOW, text=text, check="port")) == said
 
 
 async def test_a_service_page_has_checks_evidence_budget_timeline_and_runbook() -> None:
