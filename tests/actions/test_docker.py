@@ -39,8 +39,8 @@ async def restart(docker: Docker, name: str, **options: Any) -> ActionOutcome:
 
 @real
 async def test_a_crashed_container_is_started_again_with_its_end_and_its_last_lines_as_evidence(docker: Docker) -> None:
-    docker.run("crashed", "for n in $(busybox seq 30); do echo line $n; done; sleep 0.3; echo no space >&2; sleep 0.2; test -e /on"
-               " && sleep 99; >/on; exit 3")  # fmt: skip
+    talks = "for n in $(busybox seq 30); do echo line $n; done; sleep 0.3; echo no space >&2; sleep 0.2"
+    docker.run("crashed", f"{talks}; test -e /on && sleep 99; >/on; exit 3")
     docker.wait("crashed", lambda state: state["Status"] == "exited")
     outcome = await restart(docker, "crashed")
     assert (outcome.outcome, outcome.detail) == (Outcome.DONE, "crashed is running")
