@@ -300,5 +300,33 @@ def install(
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def doctor(
+    config: ConfigOption = DEFAULT,
+    user: Annotated[
+        str, typer.Option(help="With whose eyes to look; for root: the installed agent's user, if there is one.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """What the agent can and cannot do on this host, and how to mend it; exit code 1 if something needed is missing."""
+    from agent.app import TABLES
+    from agent.commands.doctor import default_user, diagnose
+    from agent.commands.findings import rows, table
+    from agent.config.model import ConfigError
+
+    user = user or default_user()
+    try:
+        found = rows(diagnose(config, user, TABLES))
+    except ConfigError as error:
+        raise refused(error) from None
+    except LookupError:
+        raise fail(f"there is no user {user!r}: codeblue install makes codeblue", 2) from None
+    except PermissionError as error:
+        raise fail(str(error), 2) from None
+    show(found, as_json, table)
+    if any(row["state"] == "missing" for row in found):
+        raise typer.Exit(1)
+
+
 if __name__ == "__main__":
     main()

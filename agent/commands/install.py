@@ -54,7 +54,7 @@ def source(given: Path | None, root: Path, tables: Tables) -> tuple[Config, str]
     """The configuration that is in force after installing, and its text: the one that is installed, else the given
     one, else a first one. Raises ConfigError for one that can't be used, with every problem."""
     installed = root / deployment.CONFIG.lstrip("/")
-    env = {**os.environ, **_environment(root / deployment.ENVIRONMENT.lstrip("/"))}
+    env = {**os.environ, **read_environment(root / deployment.ENVIRONMENT.lstrip("/"))}
     if installed.exists():
         return load(installed, tables, env), (given or installed).read_text()
     if given is not None:
@@ -83,7 +83,7 @@ def _starter(tables: Tables) -> Config:
         return load(path, tables, {})
 
 
-def _environment(path: Path) -> dict[str, str]:
+def read_environment(path: Path) -> dict[str, str]:
     """The variables of a systemd EnvironmentFile: NAME=value lines, with quotes around the value or without."""
     try:
         lines = path.read_text().splitlines()
