@@ -30,7 +30,7 @@ _POLL = 0.1
 _SLICE = 200  # lines that are parsed before others get their turn
 _MOST_PATTERNS = 1_000
 _STORE_TIMEOUT = 2.0
-_FIRST_LOOK = 1.0  # seconds that a start waits for the store to know the first positions
+_FIRST_LOOK = 5.0  # seconds that a start waits for a store that works to know the first positions
 
 T = TypeVar("T")
 OnCount = Callable[[str, str, str, int], None]
@@ -87,7 +87,8 @@ class Logs:
             )
         if self._files is not None and "files" not in self._tasks:
             await self._take_all(self._files)
-            await self._in(self._thread, self.store.flush, _FIRST_LOOK)  # where reading began outlives a kill -9
+            first = partial(self.store.flush, _FIRST_LOOK, patient=False)
+            await self._in(self._thread, first)  # where reading began outlives a kill -9
             self._tasks["files"] = asyncio.create_task(self._guarded(self._follow_files), name="log-files")
 
     async def stop(self) -> None:

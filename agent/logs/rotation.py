@@ -180,10 +180,10 @@ class OpenFiles:
 
     def resume(self, wanted: Callable[[str], bool]) -> dict[str, str]:
         """After a start: go on in files that were rotated while nobody looked, then in those that came in between.
-        Returns the file that was last known at each path. Whoever looks at the path next compares: a file that is
-        still there now may be rotated away before that."""
+        Returns the file that was last known at each path where none is open. Whoever looks at the path next compares:
+        a file that is still there now may be rotated away before that."""
         known: dict[str, str] = {}
-        live: set[str] = set()
+        live = {tail.position.path for tail in self.tails.values() if not tail.retired}
         for key, position in sorted(self.saved.items(), key=lambda item: item[1].seen):
             path = position.path
             if not wanted(path):

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import structlog
 
@@ -24,6 +24,7 @@ Positions = Mapping[str, str | None]
 _BATCH = 500  # lines that are worth a transaction at once
 _LARGEST = 5_000  # lines in one transaction when there is a backlog
 _LINGER = 0.5  # seconds that a line may wait for company
+_LOCKED_FOR = 5.0  # seconds that a start waits for who has the file locked
 _RETRY = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts on a file in trouble
 _SAY_EVERY = 60.0
 _TIDY_EVERY = 10.0
@@ -61,6 +62,7 @@ class LogStore:
         self._retention = retention
         self._size = size
         self._most_queued = most_queued
+        self._largest = min(_LARGEST, most_queued // 2)  # what is dropped meanwhile is never all that is newer
         self._now = now
         self._tidy_every = tidy_every
         self._queue: deque[tuple[Sequence[LogLine], Positions]] = deque()
@@ -81,12 +83,19 @@ class LogStore:
         self._thread = threading.Thread(target=self._run, name="log-store", daemon=True)
 
     def start(self) -> dict[str, str]:
-        """Open the file, start the writer, return the positions up to which sources were read. With a file that
-        cannot be opened there are none, and the writer keeps trying."""
-        try:
-            self._open()
-        except (sqlite3.Error, OSError) as error:
-            self._troubled(error)
+        """Open the file, start the writer, return the positions up to which sources were read. A locked file is
+        waited for some seconds: without positions lines are lost. With a file that cannot be opened there are none,
+        and the writer keeps trying."""
+        deadline = monotonic() + _LOCKED_FOR
+        while self._connection is None:
+            try:
+                self._open()
+            except (sqlite3.Error, OSError) as error:
+                if _is_passing(error) and monotonic() < deadline:
+                    sleep(0.05)
+                    continue
+                self._troubled(error)
+                break
         positions = dict(self._positions)
         self._thread.start()
         return positions
@@ -114,14 +123,19 @@ class LogStore:
             if self._queued >= _BATCH:
                 self._wake.notify()
 
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until everything that was put is in the file. False when it is not, within that many seconds."""
+    def flush(self, timeout: float = 5.0, *, patient: bool = True) -> bool:
+        """Wait until everything that was put is in the file. False when it is not, within that many seconds or, if
+        not `patient`, because the file is in trouble."""
         with self._wake:
             self._flush = True
             self._wake.notify_all()
-            done = self._wake.wait_for(lambda: not self._queue and not self._writing, timeout)
+            self._wake.wait_for(lambda: self._stored or (bool(self.trouble) and not patient), timeout)
             self._flush = False
-        return done
+            return self._stored
+
+    @property
+    def _stored(self) -> bool:
+        return not self._queue and not self._writing
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is queued, if the file takes it within that many seconds, and close it."""
@@ -160,6 +174,7 @@ class LogStore:
                 else:
                     self._troubled(error)
                     with self._wake:
+                        self._wake.notify_all()  # whoever has no patience with a file in trouble
                         self._wake.wait_for(lambda: self._stopping, _RETRY[min(self._failures, len(_RETRY)) - 1])
             except Exception as error:  # noqa: BLE001 - a bug in one batch must not end the thread for all others
                 self._discard(error)
@@ -173,7 +188,7 @@ class LogStore:
             self._open()
         if due:
             self._write()
-        if monotonic() - self._tidied_at >= self._tidy_every and self._queued < _LARGEST:
+        if monotonic() - self._tidied_at >= self._tidy_every and self._queued < self._largest:
             self._tidy()
 
     def _due(self) -> bool:
@@ -210,7 +225,7 @@ class LogStore:
 
     def _take(self) -> None:
         count = 0
-        while self._queue and (count == 0 or count + len(self._queue[0][0]) <= _LARGEST):
+        while self._queue and (count == 0 or count + len(self._queue[0][0]) <= self._largest):
             item = self._queue.popleft()
             count += len(item[0])
             self._writing.append(item)

@@ -357,7 +357,7 @@ def test_the_agents_own_stdout_is_found_out_by_itself(log: Path) -> None:
     add(log.with_name("other.log"), "theirs\n")
     with log.open("a") as stdout:
         done = subprocess.run(
-            [sys.executable, "-c", program], stdout=stdout, stderr=subprocess.PIPE, timeout=20, check=True
+            [sys.executable, "-c", program], stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=True
         )
     assert done.stderr.decode() == "[b'theirs']"
 

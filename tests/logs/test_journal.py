@@ -40,7 +40,7 @@ class Journald:
         self.wait(self.socket.exists)
 
     def wait(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < deadline
             assert self.process.poll() is None
@@ -59,7 +59,7 @@ class Journald:
     def settled(self, text: str) -> None:
         """Wait until an entry with this message is in the journal."""
         argv = ["journalctl", f"--directory={self.directory}", "--output=cat", "--no-pager", "--quiet"]
-        self.wait(lambda: text.encode() in subprocess.run(argv, capture_output=True, check=False, timeout=10).stdout)
+        self.wait(lambda: text.encode() in subprocess.run(argv, capture_output=True, check=False, timeout=30).stdout)
 
     def vacuum(self) -> None:
         """Rotate, and delete what was rotated away."""
@@ -68,7 +68,7 @@ class Journald:
         argv = ["journalctl", f"--directory={self.directory}", "--vacuum-files=1", "--quiet"]
 
         def gone() -> bool:
-            subprocess.run(argv, check=True, capture_output=True, timeout=10)
+            subprocess.run(argv, check=True, capture_output=True, timeout=30)
             return not list(self.run.glob("log/journal/*/*@*.journal"))
 
         self.wait(gone)
@@ -99,7 +99,7 @@ class Taken:
         return [line.text for line in self.lines]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 - other processes are waited for
                 await asyncio.sleep(0.02)
 
@@ -207,7 +207,7 @@ async def test_a_journalctl_that_dies_is_started_again_without_loss(journald: Jo
 async def test_units_of_the_configuration_reach_the_store(journald: Journald, tmp_path: Path) -> None:
     logs = Logs(LogStore(tmp_path / "logs.db"), journal_directory=journald.directory)
     await logs.start([LogSpec(service="photos", units=("photos",))])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while logs.store.queued == logs.store.written == 0:
             journald.log("it broke")
             await asyncio.sleep(0.1)

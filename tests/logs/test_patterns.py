@@ -65,10 +65,10 @@ def test_memory_is_bounded_by_a_day_whatever_window_is_asked_for() -> None:
 def test_an_expression_that_is_slow_gets_less_and_less_text_to_look_at(said: Said) -> None:
     pattern = Pattern(r"(x+x+)+y", T, patience=60)
     pattern.offer(line("x" * 23), T)
-    began = time.perf_counter()
+    began = time.thread_time()
     assert [entry["event"] for entry in said] == ["log_pattern_slow"]
     pattern.offer(line("all well"), T)
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05
 
 
 def test_an_expression_that_would_stop_the_agent_is_given_up(said: Said) -> None:

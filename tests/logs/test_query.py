@@ -27,7 +27,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     store = LogStore(tmp_path_factory.mktemp("logs") / "logs.db")
     store.start()
     store.put(LINES)
-    assert store.flush()
+    assert store.flush(30)
     yield store.path
     store.close()
 
@@ -112,12 +112,12 @@ def test_follow_gives_what_comes_and_nothing_twice(tmp_path: Path) -> None:
     store = LogStore(tmp_path / "logs.db")
     store.start()
     store.put([line("before")])
-    assert store.flush()
+    assert store.flush(30)
     batches = iter([[line("one"), line("debug", level="debug")], [], [line("two")]])
 
     def write_more(_seconds: float) -> None:
         store.put(next(batches))
-        assert store.flush()
+        assert store.flush(30)
 
     lines = follow(store.path, level="info", sleep=write_more)
     assert [hit.text for hit in islice(lines, 2)] == ["one", "two"]

@@ -80,6 +80,23 @@ def test_a_quiet_file_that_is_written_to_once_and_rotated_is_read_on_and_so_is_w
     assert seen.look() == ["late"]
 
 
+def test_the_writer_of_a_quiet_file_has_time_to_notice_the_rotation(log: Path, watch: Callable[..., Watch]) -> None:
+    add(log, "one\n")
+    seen = watch()
+    assert seen.look() == ["one"]
+    assert seen.look(3600) == []
+    with log.open("a") as service:
+        rotate(log)
+        add(log, "two\n")
+        assert seen.look() == ["two"]
+        assert seen.look(25) == []
+        service.write("late\n")
+    assert seen.look() == ["late"]
+    seen.look(40)
+    seen.look(40)
+    assert seen.follower.open_files == 1, "the rotated one was let go"
+
+
 def test_a_known_file_that_is_rotated_between_the_start_and_the_first_look_is_read_on(
     log: Path, before: dict[str, str], watch: Callable[..., Watch]
 ) -> None:

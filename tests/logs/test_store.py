@@ -2,6 +2,7 @@
 
 import resource
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,7 +40,7 @@ def make(path: Path) -> Iterator[Make]:
         store.close(1.0)
 
 
-def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
@@ -58,7 +59,7 @@ def test_lines_come_back_as_they_went_in(make: Make, path: Path) -> None:
     ]
     store = make()
     store.put(lines)
-    assert store.flush()
+    assert store.flush(30)
     assert tail(path) == lines
     assert tail(path, "other") == [lines[2]]
     assert store.written == 3
@@ -67,24 +68,24 @@ def test_lines_come_back_as_they_went_in(make: Make, path: Path) -> None:
 def test_a_line_that_is_not_unicode_is_stored_with_question_marks(make: Make, path: Path) -> None:
     store = make()
     store.put([line("bad \udcff", source="file:/\udcff.log", fields={"k": "\udcff"})])
-    assert store.flush()
+    assert store.flush(30)
     assert tail(path) == [line("bad ?", source="file:/?.log", fields={"k": "?"})]
 
 
 def test_lines_get_into_the_file_without_being_asked(make: Make, path: Path) -> None:
     store = make()
     store.put([line("one")])
-    until(lambda: store.written == 1, timeout=3)
+    until(lambda: store.written == 1)
 
 
 def test_a_bunch_that_cannot_be_stored_at_all_is_dropped_alone_and_counted(make: Make, path: Path, said: Said) -> None:
     store = make()
     store.put([replace(line("x"), at="not a time")])  # type: ignore[arg-type]
-    store.flush()
+    store.flush(30)
     assert store.dropped == 1
     assert [entry["event"] for entry in said] == ["log_lines_refused"]
     store.put([line("next")])
-    assert store.flush()
+    assert store.flush(30)
     assert texts(path) == ["next"]
 
 
@@ -117,10 +118,41 @@ def test_a_locked_file_delays_lines_and_loses_none(make: Make, path: Path, said:
     assert [entry["event"] for entry in said] == ["log_store_unavailable", "log_store_recovered"]
 
 
+def test_a_start_waits_for_who_has_the_file_locked_and_has_the_positions_then(path: Path, said: Said) -> None:
+    """Without them lines would be lost or doubled. Another process that has the file for itself lets go of it."""
+    first = LogStore(path)
+    first.start()
+    first.put([line("one")], {"file:1:1": "10"})
+    first.close()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(1.5, other.close)
+    release.start()
+    store = LogStore(path)
+    assert store.start() == {"file:1:1": "10"}
+    assert said == []
+    release.join()
+    store.close()
+
+
+def test_who_has_no_patience_with_a_file_in_trouble_goes_on_as_soon_as_it_is(make: Make, path: Path) -> None:
+    store = make()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store.put([line("one")])
+    began = time.monotonic()
+    assert not store.flush(120, patient=False)
+    assert time.monotonic() - began < 60
+    other.execute("COMMIT")
+    other.close()
+    assert store.flush(60)
+
+
 def test_a_deleted_file_is_begun_anew_with_the_positions(make: Make, path: Path) -> None:
     store = make()
     store.put([line("lost")], {"file:1:1": "10"})
-    assert store.flush()
+    assert store.flush(30)
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     store.put([line("kept")])
@@ -159,7 +191,7 @@ def test_a_full_disk_drops_the_oldest_lines_counts_them_and_says_so_once(make: M
     """The limit on the size of files stands in for the disk: sqlite sees a write that fails."""
     store = make(most_queued=1000)
     store.put([line("before")])
-    assert store.flush()
+    assert store.flush(30)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16384, hard))
     try:
@@ -178,6 +210,25 @@ def test_a_full_disk_drops_the_oldest_lines_counts_them_and_says_so_once(make: M
     assert texts(path)[-1].startswith("59 ")
     store.close()
     assert LogStore(path).start() == {"file:1:1": "59"}
+
+
+def test_lines_that_come_during_a_write_that_hangs_push_out_the_oldest_not_the_newest(make: Make, path: Path) -> None:
+    """Half of what may wait is being written, at most; another connection's lock holds that up."""
+    store = make(most_queued=1000)
+    assert store.flush(30)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for n in range(20):
+        store.put([line(f"{n}")] * 50)
+    until(lambda: len(store._writing) > 0)
+    for n in range(20, 40):
+        store.put([line(f"{n}")] * 50)
+    other.execute("COMMIT")
+    other.close()
+    assert store.flush(30)
+    assert store.dropped > 0
+    assert store.written + store.dropped == 2000
+    assert texts(path)[-1] == "39"
 
 
 def test_a_folder_that_is_missing_at_start_is_no_reason_to_stop(tmp_path: Path) -> None:
@@ -201,7 +252,7 @@ def test_old_lines_are_deleted_in_chunks_and_are_not_found_any_more(make: Make, 
     store = make(retention=timedelta(hours=1), tidy_every=0.05)
     store.put([line(f"old{n}", ago=3601) for n in range(4500)])
     store.put([line("young", ago=3599)])
-    assert store.flush()
+    assert store.flush(30)
     until(lambda: len(texts(path)) == 1)
     assert texts(path) == ["young"]
     connection = sqlite3.connect(path)
@@ -231,5 +282,5 @@ def test_other_threads_may_read_while_lines_come_in(make: Make, path: Path) -> N
     for n in range(40):
         store.put([line(f"{n}")] * 100)
         tail(path)
-    assert store.flush()
+    assert store.flush(30)
     assert len(texts(path)) == 4000
