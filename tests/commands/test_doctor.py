@@ -1,6 +1,7 @@
 """codeblue doctor without systemd: what the agent itself needs. With systemd and polkit: tests/systemd."""
 
 import os
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,15 @@ def test_a_store_in_a_folder_that_is_not_there_is_missing(tmp_path: Path) -> Non
 
 
 def test_more_checks_at_a_time_than_files_may_be_open_is_worth_a_warning(tmp_path: Path) -> None:
-    found = look(tmp_path, agent={"concurrency": 10_000_000})["descriptors"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
+    try:
+        found = look(tmp_path, agent={"concurrency": 900})["descriptors"]
+        fine = look(tmp_path, agent={"concurrency": 100})["descriptors"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (found.state, "LimitNOFILE" in found.remedy) == (State.WARN, True)
+    assert fine.state is State.OK
 
 
 def test_processes_are_looked_for_as_the_agent_would(tmp_path: Path) -> None:
