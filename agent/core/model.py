@@ -262,6 +262,7 @@ class Incident:
     notices: int = 0  # how many notices this incident has asked for: part of their keys
     rung: int = 0  # the step of the ladder that is next or under way
     approval: Approval | None = None
+    granted: bool = False  # a person approved the next restart, which has not been ordered yet
     evidence: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
 

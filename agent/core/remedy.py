@@ -63,7 +63,7 @@ def _go(draft: Draft, policy: RestartPolicy) -> None:
             text = f"would have restarted by {action} (mode: shadow)"
             draft.say(EventKind.RESTART_SHADOWED, text, action=action)
             _page(draft, text)
-        case Mode.ASK:
+        case Mode.ASK if not draft.incident.granted:
             _ask(draft, policy, action)
         case _:
             _order(draft, action)
@@ -103,11 +103,9 @@ def approved(draft: Draft, event: Approved) -> None:
     if draft.at > approval.expires_at or incident.stage is not Stage.ASKING:
         draft.say(EventKind.RESTART_REFUSED, "the approval came too late")
         _page(draft)
-    elif refused := breaker.refusal(draft, policy):
-        draft.say(EventKind.RESTART_REFUSED, refused)
-        _page(draft, refused)
-    else:
-        _order(draft, policy.ladder[incident.rung].action)
+        return
+    draft.change_incident(granted=True)
+    plan(draft)  # every other rule still stands
 
 
 def unseen(draft: Draft) -> bool:
@@ -153,6 +151,7 @@ def _order(draft: Draft, action: str) -> None:
         tried=(*incident.tried, Tried(key=order.key, at=draft.at, action=action)),
         held_by=(),
         approval=None,
+        granted=False,
     )
     draft.say(EventKind.RESTART_ORDERED, f"restart {attempt} by {action}", action=action, key=order.key)
 

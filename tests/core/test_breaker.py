@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agent.core.events import Approved, Deployed, EventKind, Group
-from agent.core.model import Mode, NoticeKind, Outcome, Record, RestartPolicy, Step
+from agent.core.model import Health, Mode, NoticeKind, Outcome, Record, RestartPolicy, Step
 from tests.core.story import FAIL, PASS, Story, at, policy
 
 RESTART = RestartPolicy(action="systemd", backoff=timedelta(0))
@@ -264,3 +264,39 @@ def test_backoffs_of_many_services_do_not_end_together() -> None:
         assert 100 <= wait <= 120
         ends.add(wait)
     assert len(ends) > 5
+
+
+class TestAnApprovalSetsNoOtherRuleAside:
+    def approved(self, night: Story, seconds: float) -> None:
+        incident = night.state.incident
+        assert incident is not None
+        assert incident.approval is not None
+        night.tell(Approved(at=at(seconds), key=incident.approval.key, by="ana"))
+
+    def asking(self, **more: object) -> Story:
+        night = story(replace(RESTART, mode=Mode.ASK), **more)
+        night.sees(FAIL, 10, 12)
+        return night
+
+    def test_a_dependency_that_died_meanwhile_holds_it(self) -> None:
+        night = self.asking(depends_on=("db",))
+        night.parent_is(Health.DOWN, 50)
+        self.approved(night, 60)
+        assert night.restarts == []
+        assert night.stage == "held"
+
+    def test_a_blind_agent_waits_and_does_it_when_it_sees_again_without_asking_twice(self) -> None:
+        night = self.asking()
+        night.blind = "no network"
+        self.approved(night, 60)
+        assert night.restarts == []
+        night.blind = ""
+        night.time_is(65)
+        assert len(night.restarts) == 1
+
+    def test_a_full_host_is_paged(self) -> None:
+        night = self.asking()
+        night.host_trouble = "out of disk"
+        self.approved(night, 60)
+        assert night.restarts == []
+        assert night.stage == "paged"
