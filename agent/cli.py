@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agent import __version__
-from agent.commands.terminal import asked, duration, err, fail, out, read, refused, show
+from agent.commands.terminal import asked, counted, duration, err, fail, out, read, refused, show
 
 app = typer.Typer(
     name="codeblue",
@@ -52,7 +52,7 @@ def run(
         bool | None, typer.Option("--log-json/--log-console", help="Default: JSON unless on a terminal.")
     ] = None,
 ) -> None:
-    """Run the agent until TERM or INT; HUP reloads the configuration."""
+    """Run the agent until TERM or INT. HUP reloads the configuration."""
     from agent.commands.run import run as run_agent
     from agent.config.model import ConfigError
     from agent.telemetry.logging import configure
@@ -72,10 +72,11 @@ def run(
 
 @app.command()
 def validate(config: ConfigOption = DEFAULT) -> None:
-    """Check the configuration: every problem with its file, line and path; exit code 2 if there is one."""
+    """Check the configuration. Prints every problem with its file, line and path; exit code 2 if there is one."""
     found = read(config)
     checks = sum(len(service.checks) for service in found.services.values())
-    out.print(f"{config}: fine: {len(found.services)} services, {checks} checks, {len(found.channels)} channels")
+    amounts = {"service": len(found.services), "check": checks, "channel": len(found.channels)}
+    out.print(f"{config}: fine: {', '.join(counted(count, what) for what, count in amounts.items())}")
 
 
 @app.command()
@@ -128,7 +129,7 @@ def _full(service: Any) -> list[str]:
 
 @app.command()
 def status(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
-    """Every service as the running agent sees it, worst first; exit code 1 if one is down."""
+    """Every service as the agent sees it, worst first. Exit code 1 if one is down."""
     from agent.commands.show import services as render
 
     found = asked(config, "/api/services")
@@ -156,13 +157,13 @@ def explain(
     since: Annotated[str, typer.Option(help="How far back to look, such as 12h or 7d.")] = "24h",
     as_json: JsonOption = False,
 ) -> None:
-    """Why a service is in its present state: results, thresholds, budgets and its timeline."""
+    """Why a service is in its present state. Its results, thresholds, budget and timeline."""
     from urllib.parse import quote
 
     from agent.commands.show import explanation as render
 
     path = f"/api/explain/{quote(service, safe='')}?since={duration(since)}"
-    show(asked(config, path), as_json, render)
+    show(asked(config, path, service=service), as_json, render)
 
 
 @app.command()
@@ -196,8 +197,8 @@ def deployed(
     by: Annotated[str, typer.Option(help="Who says so, for the timeline.", envvar="USER")] = "",
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Say that a service is being deployed or restarted by hand: its misses restart nothing for a while."""
-    answer = asked(config, "/api/deployed", body={"service": service, "for": span, "by": by})
+    """Say that a service is being deployed. Or restarted by hand: its misses restart nothing for a while."""
+    answer = asked(config, "/api/deployed", body={"service": service, "for": span, "by": by}, service=service)
     out.print(f"{service}: nothing is restarted until {answer['until']}")
 
 
@@ -266,7 +267,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's folder (store, logs).")] = False,
     picture: Annotated[Path | None, typer.Option(help="Save what was printed as an SVG picture.")] = None,
 ) -> None:
-    """The whole story in under a minute, with real processes; exit code 1 if any of it did not happen."""
+    """The whole story in under a minute. With real processes; exit code 1 if any of it did not happen."""
     from agent.commands.demo import tell
 
     if not tell(keep=keep, picture=picture):
@@ -284,7 +285,7 @@ def install(
     ] = THIS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
-    """Make the agent a service of this host, with leave to restart exactly the units that its configuration names."""
+    """Make the agent a service of this host. With leave to restart exactly the units that its configuration names."""
     from agent.app import TABLES
     from agent.commands.install import CannotInstall, told
     from agent.commands.install import install as put_in_place
@@ -308,7 +309,7 @@ def doctor(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """What the agent can and cannot do on this host, and how to mend it; exit code 1 if something needed is missing."""
+    """What the agent can and cannot do on this host. And how to mend it; exit code 1 if something needed is missing."""
     from agent.app import TABLES
     from agent.commands.doctor import default_user, diagnose
     from agent.commands.findings import rows, table

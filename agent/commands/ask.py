@@ -14,8 +14,12 @@ class AgentUnreachable(Exception):
     """No agent answers there, or it refused; the text says which, and what to do."""
 
 
+class NotThere(AgentUnreachable):
+    """It answers, and has nothing of that name."""
+
+
 def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None) -> Any:
-    """The answer's JSON. With a body it is a POST. Raises AgentUnreachable."""
+    """The answer's JSON. With a body it is a POST. Raises AgentUnreachable, NotThere."""
     import requests  # only where it is used: a daemon without webhooks never needs it
 
     host, port = host_and_port(config.agent.listen)
@@ -38,6 +42,8 @@ def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None) -> 
         found = answer.json()
     except json.JSONDecodeError:
         raise AgentUnreachable(f"{host}:{port} is not a codeblue agent: it answered {answer.status_code}") from None
+    if answer.status_code == 404:
+        raise NotThere(found.get("error", f"the agent has no {path}"))
     if answer.status_code >= 400:
         raise AgentUnreachable(found.get("error", f"the agent answered {answer.status_code}"))
     return found

@@ -40,7 +40,7 @@ def search(
         raise fail(str(error), 2) from None
     _print(reversed(found), as_json)
     if not found:
-        raise typer.Exit(1)
+        raise fail(f"no line matches since {begin:%Y-%m-%d %H:%M} UTC")
 
 
 def tail(config: Config, service: str | None, lines: int, level: str, follow: bool, as_json: bool, fail: Fail) -> None:

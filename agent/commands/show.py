@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -22,6 +22,9 @@ COLORS = {
     "pending": "dim",
 }
 MARKS = {"opened": "✗", "closed": "✓", "restart_ordered": "↻", "restart_finished": "↻", "paged": "☎", "delivered": "☎"}
+
+OF_ONE_CHECK: Final = ("missed", "recovered_early", "warned", "unknown", "known")
+"""Events about one result, whose texts do not name the check."""
 
 
 def colored(word: str | None) -> Text:
@@ -79,7 +82,8 @@ def timeline(events: Iterable[Mapping[str, Any]], *, with_service: bool = False)
     made = Table(box=None, pad_edge=False, show_header=False)
     for event in events:
         at = datetime.fromisoformat(event["at"])
-        what = f"{MARKS.get(event['kind'], '·')} {event['text']}"
+        check = f"{event['check']}: " if event.get("check") and event["kind"] in OF_ONE_CHECK else ""
+        what = f"{MARKS.get(event['kind'], '·')} {check}{event['text']}"
         start = [f"{at:%m-%d %H:%M:%S}"] + ([event["service"]] if with_service else [])
         made.add_row(*start, Text(what, style="red" if event["kind"] == "opened" else ""))
     return made
@@ -88,9 +92,8 @@ def timeline(events: Iterable[Mapping[str, Any]], *, with_service: bool = False)
 def explanation(found: Mapping[str, Any]) -> RenderableType:
     """Why a service is in its present state: results, thresholds, budget, and its timeline."""
     service, policy = found["service"], found["policy"] or {}
-    head = Text.assemble(
-        (service["name"], "bold"), " is ", colored(service["health"]), f" since {since(service['since'])}"
-    )
+    for_so_long = f" for {since(service['since'])}" if service["since"] else ""
+    head = Text.assemble((service["name"], "bold"), " is ", colored(service["health"]), for_so_long)
     made = table("CHECK", "VERDICT", "MISSES", "WHAT IT SAW")
     for check in service["checks"]:
         rule = policy.get("checks", {}).get(check["name"], {})
@@ -107,7 +110,8 @@ def _rules(found: Mapping[str, Any]) -> str:
     lines = []
     rule = policy.get("restart")
     if rule and restarts:
-        free = f"; the next is free at {restarts['next_free_at']}" if restarts["next_free_at"] else ""
+        at = restarts["next_free_at"]
+        free = f"; the next is free at {datetime.fromisoformat(at):%H:%M:%S} UTC" if at else ""
         lines.append(f"Restart by {rule['action']}: {restarts['left']} of {rule['at_most']} left{free}")
     else:
         lines.append("Restart: none is configured")
@@ -120,7 +124,7 @@ def _rules(found: Mapping[str, Any]) -> str:
 def question(incident: Mapping[str, Any]) -> RenderableType:
     """What a person should see before approving a restart."""
     head = Text.assemble((incident["service"], "bold"), " is down: ", f"{incident['check']}: {incident['summary']}")
-    parts: list[RenderableType] = [head, Text(f"since {since(incident['first_miss_at'])}")]
+    parts: list[RenderableType] = [head, Text(f"for {since(incident['first_miss_at'])}")]
     for name, text in incident["evidence"].items():
         parts += [Text(f"{name}:", style="bold"), Text(text)]
     return Group(*parts)

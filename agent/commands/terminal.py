@@ -35,8 +35,7 @@ def read(config: Path) -> Any:
 def refused(error: Any) -> typer.Exit:
     for problem in error.problems:
         err.print(str(problem), markup=False, soft_wrap=True)
-    count = len(error.problems)
-    return fail(f"{count} problem{'s' if count > 1 else ''} in the configuration", 2)
+    return fail(f"{counted(len(error.problems), 'problem')} in the configuration", 2)
 
 
 def show(found: Any, as_json: bool, render: Callable[[Any], RenderableType]) -> None:
@@ -57,10 +56,21 @@ def duration(text: str) -> str:
         raise fail(f"--since: {error}", 2) from None
 
 
-def asked(config: Path, path: str, *, body: dict[str, Any] | None = None) -> Any:
-    from agent.commands.ask import AgentUnreachable, ask
+def counted(count: int, what: str) -> str:
+    """ "1 check", "2 checks"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
+
+def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, service: str = "") -> Any:
+    """The running agent's answer, or what is wrong and exit code 1; 2 when it knows nothing of what it was asked for.
+    `service` is the name that a person gave: what was probably meant is said too."""
+    from agent.commands.ask import AgentUnreachable, NotThere, ask
+    from agent.config.nearest import did_you_mean
+
+    found = read(config)
     try:
-        return ask(read(config), path, body=body)
+        return ask(found, path, body=body)
+    except NotThere as error:
+        raise fail(f"{error}{did_you_mean(service, found.services) if service else ''}", 2) from None
     except AgentUnreachable as error:
         raise fail(str(error)) from None

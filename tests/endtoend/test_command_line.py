@@ -50,7 +50,7 @@ def test_every_command_has_help(command: tuple[str, ...], make_agent: MakeAgent)
         pytest.param(["check", "web/htp"], "web/http", id="a check"),
         pytest.param(["check"], "--all", id="no name at all"),
         pytest.param(["dead-letters", "replay"], "--all", id="no key at all"),
-        pytest.param(["incidents", "--since", "7"], "7d", id="a duration without its unit"),
+        pytest.param(["incidents", "--since", "7"], "7m", id="a duration without its unit"),
         pytest.param(["explain", "web", "--since", "yesterday"], "1h30m", id="a duration that is none"),
         pytest.param(["logs", "search", "x", "--since", "soon"], "1h30m", id="a duration of a search"),
         pytest.param(["logs", "search", "(", "--regex"], "(", id="a regular expression"),
@@ -74,7 +74,7 @@ def test_without_an_agent_it_says_what_to_do(make_agent: MakeAgent, web: Service
         assert "Traceback" not in said.stderr
     good = cli(agent, "validate")
     assert (good.returncode, good.stderr) == (0, "")
-    assert "1 services, 1 checks" in no_colours(good.stdout)
+    assert "1 service, 1 check, 0 channels" in no_colours(good.stdout)
     assert json.loads(codeblue("schema", cwd=agent.folder).stdout)["$schema"]
 
 
@@ -119,12 +119,12 @@ def test_an_outage_as_the_command_line_tells_it(make_agent: MakeAgent, web: Serv
         assert [one["service"] for one in found["open"]] == ["web"]
         assert "503" in no_colours(cli(agent, "incidents").stdout)
         why = no_colours(cli(agent, "explain", "web").stdout)
-        assert "missed beat 1 of 2" in why
+        assert "http: missed beat 1 of 2" in why
         assert "asked hook to page" in why
         assert json.loads(cli(agent, "explain", "web", "--json").stdout)["timeline"]
         nobody = cli(agent, "explain", "wbe")
-        assert nobody.returncode != 0
-        assert "wbe" in nobody.stderr
+        assert nobody.returncode == 2
+        assert "there is no service 'wbe': did you mean 'web'?" in nobody.stderr
 
 
 def test_a_dead_letter_is_listed_and_replayed_under_its_own_key(
