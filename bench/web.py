@@ -1,6 +1,7 @@
 """The little HTTP that the bench itself speaks."""
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 
@@ -18,6 +19,8 @@ async def get(url: str, timeout: float = 10.0) -> bytes:
                 chunks.append(chunk)
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
     if head.split(b" ", 2)[1] != b"200":
         raise OSError(f"{url}: {head.split(bytes([13]), 1)[0].decode('latin-1')}")
     return b"".join(chunks)
