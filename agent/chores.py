@@ -106,6 +106,8 @@ class Housekeeping:
 
     async def every_second(self) -> None:
         self._vitals.oldest_page = self._outbox.oldest_page()
+        if self._vitals.scheduler_stalled > 0:
+            self._vitals.scheduler_stalled = self._stalled()  # a freeze that is over is over
         await self._gate.look_again()
         await self._heal()
         changed = self._beats.changed()

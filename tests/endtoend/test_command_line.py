@@ -176,15 +176,15 @@ def test_log_lines_are_found_while_the_agent_runs_and_when_it_does_not(make_agen
         with source.open("a") as log:
             log.write('{"level": "error", "message": "disk on fire"}\n{"level": "info", "message": "all is well"}\n')
         wait_for(lambda: "fire" in cli(agent, "logs", "search", "fire").stdout, 10)
-        searches(agent)
-    searches(agent)
-
-
-def searches(agent: Agent) -> None:
-    found = cli(agent, "logs", "search", "fire", "--json")
-    assert found.returncode == 0
-    assert [json.loads(line)["level"] for line in found.stdout.splitlines()] == ["error"]
+        finds_the_error(agent)
+    finds_the_error(agent)
     assert len(no_colours(cli(agent, "logs", "tail", "web").stdout).splitlines()) == 2
     assert len(cli(agent, "logs", "tail", "--level", "error").stdout.splitlines()) == 1
     nothing = cli(agent, "logs", "search", "water")
     assert (nothing.returncode, nothing.stdout) == (1, "")
+
+
+def finds_the_error(agent: Agent) -> None:
+    found = cli(agent, "logs", "search", "fire", "--json")
+    assert found.returncode == 0
+    assert [json.loads(line)["level"] for line in found.stdout.splitlines()] == ["error"]

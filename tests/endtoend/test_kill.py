@@ -19,7 +19,7 @@ from tests.endtoend.conftest import MakeAgent
 from tests.endtoend.ledger import Row, asked_keys, most_within, open_incidents, outbox, unsettled
 from tests.processes import executable
 
-KILLS = int(os.environ.get("CODEBLUE_KILLS", "25"))
+KILLS = int(os.environ.get("CODEBLUE_KILLS", "20"))
 RESTARTED, PAGED = ("a", "b", "c"), ("d", "e", "f", "g")
 AT_MOST, PER = 2, 5.0  # restarts of one service
 
@@ -66,7 +66,7 @@ def die_at_a_bad_moment(agent: Agent, performed: Path, hook: Receiver, dice: ran
     """Kill it at any moment of a start, or (every other time) just after a restart or a page has begun."""
     agent.start()
     if dice.random() < 0.5:
-        sleep(dice.uniform(0.0, 3.0))
+        sleep(dice.uniform(0.0, 2.5))
     else:
         before = (size(performed), len(hook.got))
         for _ in range(150):
