@@ -56,6 +56,7 @@ from checks import CHECKS
 log = structlog.get_logger()
 
 TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
+SETTLE = 1.0  # seconds that fresh processes may take to say something before the first checks run
 EVIDENCE_TIMEOUT = 0.3  # seconds; a page never waits longer for log lines
 
 
@@ -201,6 +202,7 @@ class App:
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
+        await self.children.settle(SETTLE)
         self.scheduler.start()
         self._pulse = asyncio.get_running_loop().create_task(self.pulse.beat_for_ever(), name="pulse")
 

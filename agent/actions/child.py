@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -71,6 +71,7 @@ class Child:
         self._watch: asyncio.Task[None] | None = None
         self._began = 0.0
         self._stopping = False
+        self._told = asyncio.Event()  # something of it was seen: a line, or its end
         self._deaf = False  # whether a failing listener was already reported
 
     @property
@@ -107,6 +108,7 @@ class Child:
 
     def _spawn(self) -> tuple["subprocess.Popen[bytes]", int, list[LineReader]]:
         self.tail.clear()
+        self._told.clear()
         with ExitStack() as ours, ExitStack() as theirs:
             null = owned(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
             out, out_end = pipe(ours, theirs)
@@ -142,6 +144,14 @@ class Child:
             await asyncio.wait([self._watch], timeout=seconds)
         return self._process is not None
 
+    async def settles(self, seconds: float) -> None:
+        """Wait until it has printed a line or has ended, that long at most."""
+        if self._process is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
+
     async def _watch_over(self, process: "subprocess.Popen[bytes]", readers: list[LineReader]) -> None:
         """Wait for its end, whoever brings it about, and take note of it."""
         try:
@@ -154,11 +164,13 @@ class Child:
         uptime = timedelta(seconds=monotonic() - self._began)
         self.ended = Ended(pid=process.pid, returncode=process.wait(), at=datetime.now(UTC), uptime=uptime)
         self._process = None
+        self._told.set()
         say = log.info if self._stopping else log.warning
         say("process_ended", process=self.spec.name, pid=process.pid, how=describe_exit(process.returncode))
 
     def _heard(self, stream: str, line: str) -> None:
         self.tail.append(line)
+        self._told.set()
         try:
             self._on_line(self.spec.name, stream, line)
         except Exception:  # whoever listens must not stop the reading, or the process would block

@@ -57,6 +57,11 @@ class Children:
         """Start what does not run. One that can't be started is logged and left to its checks."""
         await asyncio.gather(*(self._start(child) for child in self._children.values()))
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until each process that runs has printed something, that long at most: a service needs a moment between
+        its start and its first answer, and a check within it would count as a missed beat."""
+        await asyncio.gather(*(child.settles(seconds) for child in self._children.values()))
+
     async def stop_all(self) -> None:
         """Stop everything, each within its `stop_timeout` and a second. None of them runs afterwards."""
         await asyncio.gather(*(self._stop(child) for child in self._children.values()))

@@ -69,6 +69,29 @@ async def supervised() -> AsyncIterator[Supervised]:
         await eventually(lambda: not marked(mark))
 
 
+@pytest.mark.parametrize(
+    ("code", "allowed", "least"),
+    [
+        pytest.param(f"import time; time.sleep(0.3); {SLEEP}", 20.0, 0.25, id="it prints after a while"),
+        pytest.param("import time; time.sleep(0.3)", 20.0, 0.25, id="it ends"),
+        pytest.param("import time; time.sleep(60)", 0.5, 0.49, id="it never says a word: as long as is allowed"),
+    ],
+)
+async def test_a_fresh_process_gets_a_moment_before_it_is_looked_at(
+    supervised: Supervised, code: str, allowed: float, least: float
+) -> None:
+    began = monotonic()
+    async with supervised.run(spec(code, "slow"), spec(SLEEP, "quick")) as children:
+        await children.settle(allowed)
+        assert least < monotonic() - began < 10.0
+
+
+async def test_there_is_nothing_to_wait_for_where_nothing_runs(supervised: Supervised) -> None:
+    async with supervised.run(ProcessSpec(name="web", command=("/nowhere/web",))) as children:
+        async with asyncio.timeout(1.0):
+            await children.settle(60.0)
+
+
 async def test_processes_are_started_and_stopped_with_the_agent(supervised: Supervised) -> None:
     async with supervised.run(spec(SLEEP, "a"), spec(SLEEP, "b")) as children:
         await eventually(lambda: len(supervised.heard) == 2)
