@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from glob import glob
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -139,21 +140,24 @@ def _listen(config: Config) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            if error.errno == errno.EADDRINUSE and _agent_answers(config):
+            if error.errno == errno.EADDRINUSE and _agent_answers(host, port):
                 return Finding(subject, State.OK, "the running agent answers there")
             remedy = "set agent.listen" if error.errno != errno.EADDRINUSE else "stop what listens, or set agent.listen"
             return Finding(subject, State.MISSING, str(error.strerror or error), remedy)
     return Finding(subject, State.OK, "free: the agent is not running")
 
 
-def _agent_answers(config: Config) -> bool:
-    from agent.commands.ask import AgentUnreachable, ask
-
+def _agent_answers(host: str, port: int) -> bool:
+    """Whether what listens there is an agent, which says so at once and to everybody."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = HTTPConnection(host, port, timeout=2)
     try:
-        ask(config, "/api/services")
-    except AgentUnreachable:
+        connection.request("GET", "/healthz")
+        return bool(json.loads(connection.getresponse().read(10_000))["alive"])
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return False
-    return True
+    finally:
+        connection.close()
 
 
 def _descriptors(config: Config) -> Finding:
