@@ -6,7 +6,9 @@ stopped may be "failed" (a Java program ends with 143), or as good as unknown (s
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from time import monotonic
 from typing import Annotated, Literal
 
 from annotated_types import Gt
@@ -16,6 +18,8 @@ from agent.argv import ArgvResult, run_argv
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
 from agent.durations import Duration
+from agent.evidence import Identity, add_processes, same_process, unit_files, unit_pids, unit_process
+from agent.evidence.proc import HOST, Host
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options
 from agent.systemctl import (
     JOURNALCTL,
@@ -57,22 +61,40 @@ class SystemdOptions(Options):
 class SystemdRestart:
     """`systemctl restart`, with the unit's state and its last journal lines taken before."""
 
-    def __init__(self, options: SystemdOptions, children: ChildProcesses) -> None:  # noqa: ARG002 - ActionType.build
+    def __init__(
+        self,
+        options: SystemdOptions,
+        children: ChildProcesses,  # noqa: ARG002 - ActionType.build
+        host: Host = HOST,
+    ) -> None:
         self._options = options
+        self._host = host
 
     async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
-        """Look, then restart, each within its time: about `LOOK` + `timeout` + `LOOK` seconds at most."""
+        """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
+        `timeout` + 3 * `LOOK` + 5 seconds at most, usually hardly more than systemctl itself takes."""
+        began = monotonic()
         before, job, journal = await asyncio.gather(self._look(), self._last_job(), self._journal())
         evidence = {"unit": before.describe() if isinstance(before, Unit) else str(before)}
         if journal:
             evidence["journal"] = journal
         if isinstance(before, Unit) and (why := refusal(before, job, self._options.when_stopped)):
             return ActionOutcome(outcome=Outcome.REFUSED, detail=why, evidence=evidence)
-        outcome, detail = await self._restart()
+        evidence = await self._processes(evidence, began)
+        before, job = await asyncio.gather(self._look(), self._last_job())
+        if isinstance(before, Unit) and (why := refusal(before, job, self._options.when_stopped)):
+            return ActionOutcome(outcome=Outcome.REFUSED, detail=why, evidence=evidence)
+        outcome, detail = await self._restart(before)
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
-    async def _restart(self) -> tuple[Outcome, str]:
+    async def _processes(self, evidence: Mapping[str, str], began: float) -> dict[str, str]:
+        unit, scope = self._options.unit, self._options.scope
+        pids, paths = await unit_pids(unit, scope, self._host), unit_files(unit, scope)
+        return await add_processes(evidence, pids, began=began, cgroup=unit, paths=paths, host=self._host)
+
+    async def _restart(self, before: Unit | NoUnit) -> tuple[Outcome, str]:
         options = self._options
+        old = self._main(before)
         arguments = (options.verb, "--no-ask-password", "--", options.unit)
         timeout = options.timeout.total_seconds()
         result = await systemctl(options.systemctl, options.scope, *arguments, timeout=timeout)
@@ -83,9 +105,16 @@ class SystemdRestart:
         if result.timed_out:
             waited = format_duration(options.timeout)
             return Outcome.TIMEOUT, f"systemctl did not end within {waited}, its job may go on; {state}"
+        if result.exit_code == 0 and options.verb == "restart" and same_process(old, self._main(after)):
+            return Outcome.FAILED, f"the process was not replaced, it is still {old.pid if old else '?'}; {state}"
         if result.exit_code == 0:
             return Outcome.DONE, state
         return Outcome.FAILED, failure(result, after, state)
+
+    def _main(self, unit: Unit | NoUnit) -> Identity | None:
+        """The unit's main process; None where it has none, or one that /proc does not show as its own."""
+        pid = unit.main_pid if isinstance(unit, Unit) else 0
+        return unit_process(pid, self._options.unit, self._options.scope, self._host)
 
     async def _look(self) -> Unit | NoUnit:
         options = self._options

@@ -5,7 +5,7 @@ Nothing in here raises, blocks the event loop or takes longer than it was given:
 
 from agent.evidence.changes import recent_changes
 from agent.evidence.gather import LIMIT, SECONDS, add_processes, gather
-from agent.evidence.members import container_pids, program_pids, unit_pids
+from agent.evidence.members import container_pids, program_pids, unit_files, unit_pids, unit_process
 from agent.evidence.proc import Identity, identity, same_process
 
 __all__ = [
@@ -19,5 +19,7 @@ __all__ = [
     "program_pids",
     "recent_changes",
     "same_process",
+    "unit_files",
     "unit_pids",
+    "unit_process",
 ]

@@ -68,13 +68,19 @@ async def gather(
 
 
 async def add_processes(
-    evidence: Mapping[str, str], find: Awaitable[Sequence[int]], *, began: float, cgroup: str = "", host: Host = HOST
+    evidence: Mapping[str, str],
+    pids: Sequence[int],
+    *,
+    began: float,
+    cgroup: str = "",
+    paths: Sequence[str] = (),
+    host: Host = HOST,
 ) -> dict[str, str]:
-    """The evidence that an action has, and what `gather` says of the processes that `find` finds, within what is left
-    of `SECONDS` since `began` (monotonic) and of `LIMIT`."""
-    pids = await find
+    """The evidence that an action has, and what `gather` says of the service's processes, within what is left of
+    `SECONDS` since `began` (monotonic) and of `LIMIT`."""
     left = max(LEAST, SECONDS - (monotonic() - began))
-    more = await gather(pids, seconds=left, limit=max(0, LIMIT - weight(evidence)), cgroup=cgroup, host=host)
+    room = max(0, LIMIT - weight(evidence))
+    more = await gather(pids, seconds=left, limit=room, cgroup=cgroup, paths=paths, host=host)
     return trim({**evidence, **{name: text for name, text in more.items() if name not in evidence}}, LIMIT)
 
 

@@ -9,16 +9,33 @@ from functools import partial
 from typing import Literal
 
 from agent.evidence.background import TooMany, in_background
-from agent.evidence.proc import HOST, TICKS, Host, cgroups, every_pid, read_process, uptime
+from agent.evidence.proc import HOST, TICKS, Host, Identity, cgroups, every_pid, identity, read_process, uptime
 
+Scope = Literal["system", "user"]
 WAIT = 0.5  # seconds that the search may take
 DRIFT = 3.0  # seconds between the start of a process and what its supervisor says of it
 
 
-async def unit_pids(unit: str, scope: Literal["system", "user"] = "system", host: Host = HOST) -> list[int]:
+async def unit_pids(unit: str, scope: Scope = "system", host: Host = HOST) -> list[int]:
     """The processes of a systemd unit, of the host's own manager or of the agent's user's; empty if there are none."""
     manager = f"user@{os.getuid()}.service" if scope == "user" else ""
     return await _search(lambda groups: _is_of_unit(_systemd(groups), unit, manager), host)
+
+
+def unit_process(pid: int, unit: str, scope: Scope = "system", host: Host = HOST) -> Identity | None:
+    """The process of that number, if it is one of the unit's."""
+    manager = f"user@{os.getuid()}.service" if scope == "user" else ""
+    return identity(pid, host) if pid > 0 and _is_of_unit(_systemd(cgroups(pid, host)), unit, manager) else None
+
+
+def unit_files(unit: str, scope: Scope = "system") -> list[str]:
+    """Where the unit's own file and its drop-ins may be, as in systemd.unit(5)."""
+    home = os.environ.get("HOME", "/")
+    user = (f"{home}/.config/systemd/user", "/etc/systemd/user", "/usr/lib/systemd/user")
+    system = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
+    stem, instance, rest = unit.partition("@")
+    names = [unit, f"{stem}@.{rest.rpartition('.')[2]}"] if instance else [unit]
+    return [f"{f}/{name}{more}" for f in (user if scope == "user" else system) for name in names for more in ("", ".d")]
 
 
 async def container_pids(container: str, host: Host = HOST) -> list[int]:
@@ -28,7 +45,7 @@ async def container_pids(container: str, host: Host = HOST) -> list[int]:
     return await _search(lambda groups: any(container in path for path in groups.values()), host)
 
 
-async def program_pids(pid: int, started: datetime | None, now: datetime, host: Host = HOST) -> list[int]:
+def program_pids(pid: int, started: datetime | None, now: datetime, host: Host = HOST) -> list[int]:
     """That process, if it is one that was started then: a supervisor elsewhere counts otherwise than this host."""
     process = read_process(pid, host) if pid > 0 else None
     if process is None or started is None:

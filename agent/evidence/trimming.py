@@ -16,7 +16,7 @@ def trim(texts: Mapping[str, str], limit: int) -> dict[str, str]:
     shared by the others, which are cut at their end between two characters. An empty text goes."""
     room = limit
     shares: dict[str, int] = {}
-    waiting = sorted(texts, key=lambda name: _size(texts[name]))
+    waiting = sorted(texts, key=lambda name: _size(name) + _size(texts[name]))
     for index, name in enumerate(waiting):
         fixed = _size(name) + NAME
         shares[name] = max(0, min(_size(texts[name]), room // (len(waiting) - index) - fixed))

@@ -1,5 +1,7 @@
 """Restarting a systemd unit: what is asked of systemctl, and what is never asked."""
 
+import asyncio
+import os
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -8,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from agent.actions import ACTIONS
+from agent.actions.systemd import SystemdRestart
 from agent.core.model import Outcome
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
+from tests.evidence.fakeproc import FakeProc, stat
 from tests.processes import executable
 from tests.systemd_texts import shown, stand_in
 
@@ -18,10 +22,12 @@ SYSTEMD = ACTIONS["systemd"]
 
 
 class Host:
-    """A host with a stand-in for systemctl and journalctl."""
+    """A host with a stand-in for systemctl and journalctl, and processes of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.fake = FakeProc(folder)
+        self.fake.host.kernel_log.write_text("")
         self.job = "exit 0"  # what journalctl does when asked for the last job
         self.journal = "echo 2026-01-02T03:04:05+0000 web photos[7]: no space left on device"
 
@@ -33,7 +39,7 @@ class Host:
         made = SYSTEMD.options.model_validate(
             {"unit": "photos", "systemctl": str(program), "journalctl": str(journal), **options}
         )
-        return await SYSTEMD.build(made, NoChildren()).perform(ORDER)
+        return await SystemdRestart(made, NoChildren(), self.fake.host).perform(ORDER)
 
     def restarts(self) -> list[str]:
         return [line for line in (self.folder / "calls").read_text().splitlines() if " restart " in line]
@@ -189,6 +195,69 @@ async def test_without_a_journal_the_restart_goes_on_without_that_evidence(host:
 async def test_a_missing_systemctl_is_a_failed_restart(host: Host) -> None:
     outcome = await host.restart("failed", systemctl="/nowhere/systemctl")
     assert (outcome.outcome, outcome.detail) == (Outcome.FAILED, "there is no program /nowhere/systemctl")
+
+
+OURS = "0::/system.slice/photos.service\n"
+
+
+async def test_the_units_processes_are_told_as_they_were_before_the_restart(host: Host) -> None:
+    host.fake.process(714, cgroup=OURS, command="/usr/bin/photos --token abc", open_files=("/srv/a",))
+    host.fake.process(715, cgroup=OURS, name="worker")
+    host.fake.process(900, cgroup="0::/system.slice/other.service\n", command="/usr/bin/other")
+    outcome = await host.restart("running", restart=f"rm -r {host.fake.proc}/714")
+    assert outcome.outcome is Outcome.DONE
+    assert "/usr/bin/photos --token ***" in outcome.evidence["processes"]
+    assert "[worker]" in outcome.evidence["processes"]
+    assert "other" not in outcome.evidence["processes"]
+    assert "714 photos: 1 of 1024 open files" in outcome.evidence["sockets and files"]
+
+
+async def test_a_restart_that_leaves_the_same_process_is_a_failed_one(host: Host) -> None:
+    host.fake.process(714, cgroup=OURS)
+    outcome = await host.restart("running")
+    assert outcome.outcome is Outcome.FAILED
+    assert outcome.detail == "the process was not replaced, it is still 714; photos.service is active (running)"
+
+
+async def test_a_new_process_of_the_same_number_is_a_new_one(host: Host) -> None:
+    host.fake.process(714, cgroup=OURS, started=400)
+    later = stat(714, 1, "photos", "S", 999.0)
+    outcome = await host.restart("running", restart=f"printf '{later}' > {host.fake.proc}/714/stat")
+    assert outcome.outcome is Outcome.DONE
+
+
+async def test_a_reload_is_to_leave_the_same_process(host: Host) -> None:
+    host.fake.process(714, cgroup=OURS)
+    assert (await host.restart("running", verb="reload")).outcome is Outcome.DONE
+
+
+async def opened_by_a_reader(pipe: Path) -> int:
+    """The writing end of a named pipe, once somebody reads it."""
+    ends = monotonic() + 5
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert monotonic() < ends, "nobody reads it"
+            await asyncio.sleep(0.01)
+
+
+async def test_an_operator_who_stops_the_unit_while_evidence_is_taken_is_respected(host: Host) -> None:
+    host.fake.process(714, cgroup=OURS)
+    slow = host.fake.proc / "714/cmdline"  # evidence takes its time
+    slow.unlink()
+    os.mkfifo(slow)
+    task = asyncio.ensure_future(host.restart("running"))
+    pipe = await opened_by_a_reader(slow)
+    (host.folder / "show").write_text(shown("masked_running"))
+    (host.folder / "cmdline").write_text("/usr/bin/photos")
+    (host.folder / "cmdline").replace(slow)
+    os.close(pipe)
+    outcome = await task
+    assert outcome.outcome is Outcome.REFUSED
+    assert "masked" in outcome.detail
+    assert "processes" in outcome.evidence
+    assert host.restarts() == []
 
 
 @pytest.mark.skipif(not Path("/usr/bin/systemctl").exists(), reason="needs systemctl")

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
@@ -196,11 +196,8 @@ async def test_of_no_process_and_no_change_there_is_no_evidence(tmp_path: Path) 
 
 
 async def test_an_actions_own_evidence_stays_and_the_whole_keeps_the_limit(service: Service) -> None:
-    async def found() -> Sequence[int]:
-        return [service.pid]
-
     own = {"unit": "photos.service is failed", "journal": "ü" * 130_000}
-    evidence = await add_processes(own, found(), began=monotonic())
+    evidence = await add_processes(own, [service.pid], began=monotonic())
     assert list(evidence)[:2] == ["unit", "journal"]
     assert evidence["unit"] == own["unit"]
     assert "processes" in evidence
@@ -208,11 +205,8 @@ async def test_an_actions_own_evidence_stays_and_the_whole_keeps_the_limit(servi
 
 
 async def test_an_action_that_used_up_its_time_still_gets_the_short_looks(service: Service) -> None:
-    async def found() -> Sequence[int]:
-        return [service.pid]
-
     began = monotonic()
-    evidence = await add_processes({}, found(), began=began - 60)
+    evidence = await add_processes({}, [service.pid], began=began - 60)
     assert monotonic() - began < 0.6
     assert str(service.pid) in evidence["processes"]
 

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence import Identity, container_pids, identity, program_pids, same_process, unit_pids
-from agent.evidence.proc import family, read_process
+from agent.evidence import (
+    Identity,
+    container_pids,
+    identity,
+    program_pids,
+    same_process,
+    unit_files,
+    unit_pids,
+    unit_process,
+)
+from agent.evidence.proc import TICKS, family, read_process
 from tests.evidence.fakeproc import FakeProc
 from tests.processes import script
 
@@ -91,6 +100,21 @@ async def test_a_units_processes_are_those_in_its_cgroup(tmp_path: Path, groups:
     assert await unit_pids("photos.service", "user" if scope == "user" else "system", fake.host) == [7] * found
 
 
+def test_a_main_process_counts_only_in_its_units_cgroup(tmp_path: Path) -> None:
+    fake = FakeProc(tmp_path)
+    fake.process(7, cgroup="0::/system.slice/photos.service\n", started=400)
+    fake.process(8, cgroup="0::/system.slice/cron.service\n")
+    assert unit_process(7, "photos.service", host=fake.host) == Identity(7, 400 * TICKS)
+    assert unit_process(8, "photos.service", host=fake.host) is None
+    assert unit_process(0, "photos.service", host=fake.host) is None
+
+
+def test_the_files_of_an_instance_are_those_of_its_template_too() -> None:
+    files = unit_files("worker@1.service")
+    assert "/etc/systemd/system/worker@1.service.d" in files
+    assert "/usr/lib/systemd/system/worker@.service" in files
+
+
 async def test_a_containers_processes_are_found_by_its_whole_id_only(tmp_path: Path) -> None:
     fake, id = FakeProc(tmp_path), "4f2c" * 16
     fake.process(7, cgroup=f"0::/system.slice/docker-{id}.scope\n")
@@ -100,10 +124,10 @@ async def test_a_containers_processes_are_found_by_its_whole_id_only(tmp_path: P
     assert await container_pids("docker", fake.host) == []
 
 
-async def test_a_supervisors_process_number_counts_only_where_the_start_agrees(tmp_path: Path) -> None:
+def test_a_supervisors_process_number_counts_only_where_the_start_agrees(tmp_path: Path) -> None:
     fake, now = FakeProc(tmp_path), datetime(2026, 1, 2, tzinfo=UTC)
     fake.process(7, started=400.0)  # 600 s ago
-    assert await program_pids(7, now - timedelta(seconds=601), now, fake.host) == [7]
-    assert await program_pids(7, now - timedelta(seconds=30), now, fake.host) == []
-    assert await program_pids(7, None, now, fake.host) == []
-    assert await program_pids(0, now, now, fake.host) == []
+    assert program_pids(7, now - timedelta(seconds=601), now, fake.host) == [7]
+    assert program_pids(7, now - timedelta(seconds=30), now, fake.host) == []
+    assert program_pids(7, None, now, fake.host) == []
+    assert program_pids(0, now, now, fake.host) == []
