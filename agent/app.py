@@ -23,7 +23,7 @@ from agent.assembly import (
 )
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
-from agent.core.events import Event
+from agent.core.events import Event, EventKind
 from agent.core.model import CheckResult, Policy, Verdict
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
@@ -57,6 +57,9 @@ log = structlog.get_logger()
 
 TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
 SETTLE = 1.0  # seconds that fresh processes may take to say something before the first checks run
+LOUD = frozenset(
+    {EventKind.OPENED, EventKind.PAGED, EventKind.UNDELIVERED, EventKind.VERIFY_FAILED, EventKind.REMINDED}
+)
 EVIDENCE_TIMEOUT = 0.3  # seconds; a page never waits longer for log lines
 
 
@@ -329,8 +332,7 @@ def _tracing(config: Config) -> Tracing:
 
 
 def _log_event(event: Event) -> None:
-    """Every fact of the timeline, in the agent's own log too."""
-    more = {name: value for name, value in (("incident", event.incident), ("check", event.check)) if value}
-    if event.trace_id:
-        more["trace_id"] = event.trace_id
-    log.info(event.kind.value, service=event.service, text=event.text, **more)
+    """Every fact of the timeline, in the agent's own log too; those that mean work for people are warnings."""
+    found = {"check": event.check, "text": event.text, "incident": event.incident, "trace_id": event.trace_id}
+    say = log.warning if event.kind in LOUD else log.info
+    say(event.kind.value, service=event.service, **{name: value for name, value in found.items() if value})

@@ -82,7 +82,7 @@ def facts(notice: Notice) -> list[tuple[str, str]]:
 def evidence(notice: Notice) -> list[tuple[str, str]]:
     """The pieces of evidence that say anything, by name, cleaned but not cut."""
     pieces = ((one_line(name) or "evidence", clean(text).strip("\n")) for name, text in notice.evidence.items())
-    return [(clip(name, 100), text) for name, text in pieces if text.strip()]
+    return [(clip(name[0].upper() + name[1:], 100), text) for name, text in pieces if text.strip()]
 
 
 def references(notice: Notice) -> list[tuple[str, str]]:

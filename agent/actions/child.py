@@ -54,7 +54,7 @@ class Ended:
 
     def __str__(self) -> str:
         up = format_duration(timedelta(seconds=round(self.uptime.total_seconds(), 1)))
-        return f"process {self.pid} ended with {describe_exit(self.returncode)} at {self.at:%H:%M:%S} UTC, up {up}"
+        return f"process {self.pid} ended at {self.at:%H:%M:%S} UTC after {up}: {describe_exit(self.returncode)}"
 
 
 class Child:

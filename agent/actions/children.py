@@ -106,7 +106,7 @@ class Children:
         if await child.lives(SETTLE):
             was = "it was not running" if before is None else f"it was {before}"
             return Outcome.DONE, f"{child.spec.name} is process {child.pid} now, {was}", {}
-        return Outcome.FAILED, f"the new {child.ended}", {"output after": child.output()}
+        return Outcome.FAILED, f"the new {child.ended}", {"output after the restart": child.output()}
 
     async def _start(self, child: Child) -> None:
         async with child.lock:

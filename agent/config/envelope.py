@@ -162,7 +162,10 @@ class AgentKeys(Envelope):
 class ProcessKeys(Envelope):
     command: Argv = Field(min_length=1, description="Program and arguments as a list. No shell is involved.")
     cwd: str | None = Field(None, description="Where it runs; relative to this file's folder, which is the default.")
-    env: Texts = Field(default_factory=dict, description="Added to the agent's environment.")
+    env: Texts = Field(
+        default_factory=dict,
+        description="Added to PATH, HOME and the like; the agent's other variables, maybe secret, are not passed on.",
+    )
     stop_timeout: Duration = Field(timedelta(seconds=5), description="Between SIGTERM and SIGKILL.")
 
 

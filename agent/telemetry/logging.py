@@ -76,7 +76,10 @@ def _renderer(*, json: bool, colors: bool) -> Processor:
         return _json
     colored = colors and not os.environ.get("NO_COLOR")
     return structlog.dev.ConsoleRenderer(
-        colors=colored, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        colors=colored,
+        timestamp_key="time",
+        exception_formatter=structlog.dev.plain_traceback,
+        sort_keys=False,  # what matters comes first in every call; the long ids at the end may be cut off
     )
 
 

@@ -19,7 +19,7 @@ START_WITHIN = 10.0
 STOP_WITHIN = 3
 
 _REMEDY = {
-    errno.EADDRINUSE: "is in use: another codeblue, or another program, listens there",
+    errno.EADDRINUSE: "is in use: another codeblue, or another program, listens there; end it or set agent.listen",
     errno.EACCES: "needs root or CAP_NET_BIND_SERVICE: ports below 1024 are reserved",
     errno.EADDRNOTAVAIL: "is no address of this machine",
 }

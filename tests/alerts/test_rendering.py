@@ -41,6 +41,11 @@ def test_since_is_always_the_first_fact() -> None:
     assert "Since" not in dict(facts(NOTE))
 
 
+def test_a_piece_of_evidence_is_headed_like_everything_else() -> None:
+    said = evidence(replace(OPENED, evidence={"output after the restart": "x", "HTTP": "y"}))
+    assert said == [("Output after the restart", "x"), ("HTTP", "y")]
+
+
 def test_empty_facts_and_empty_evidence_are_not_shown() -> None:
     bare = replace(OPENED, facts={"Tried": " "}, evidence={"Log": "\n \n"})
     assert "Tried" not in dict(facts(bare))

@@ -82,3 +82,15 @@ def test_a_long_chain_of_dependencies_is_no_circle_and_closing_it_is_one(tmp_pat
     [problem] = problems(chain(", depends_on: [s0]"))
     assert problem.message.startswith("goes round in a circle: s0 → s1 → s2 → ")
     assert problem.message.endswith("→ s5000 → s0")
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        pytest.param(Problem("a.yaml", 3, "agent.name", "no"), "a.yaml:3: agent.name: no", id="all of it"),
+        pytest.param(Problem("a.yaml", 0, "", "cannot be read"), "a.yaml: cannot be read", id="a whole file"),
+        pytest.param(Problem("", 0, "channels.x", "no"), "channels.x: no", id="found at work, not in a line"),
+    ],
+)
+def test_a_problem_says_where_it_is_as_far_as_that_is_known(problem: Problem, said: str) -> None:
+    assert str(problem) == said

@@ -68,6 +68,14 @@ def test_a_terminal_gets_readable_lines_in_colour() -> None:
     assert "\x1b[" in out.getvalue()
 
 
+def test_on_a_terminal_the_keys_stand_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+    configure(stream=out)
+    structlog.get_logger().info("opened", service="web", check="http", text="refused", incident="web-1")
+    assert out.getvalue().rstrip().endswith("service=web check=http text=refused incident=web-1")
+
+
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     out = Terminal()
