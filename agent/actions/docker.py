@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Annotated, Literal, Self
 
 from annotated_types import Gt
@@ -12,6 +13,7 @@ from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
 from agent.docker_api import SOCKET, NoContainer, events, inspect, last_lines, restart
 from agent.durations import Duration
+from agent.evidence import add_processes, container_pids
 from agent.local_http import DaemonAddress
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options
 
@@ -67,19 +69,27 @@ class DockerRestart:
         self._unfinished: datetime | None = None  # when a restart of ours began that may have stopped it only
 
     async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
-        """Look, then restart, then look: `timeout` + 3 * `LOOK` seconds at most."""
+        """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
+        `timeout` + 3 * `LOOK` + 5 seconds at most, usually hardly more than Docker itself takes."""
+        since = monotonic()
+        evidence: dict[str, str] = {}
         try:
             before = await self._look()
+            evidence, known = await asyncio.gather(self._evidence(before), self._events(before))
+            if not self._refusal(before, known):
+                pids = await container_pids(before.id)
+                evidence = await add_processes(evidence, pids, began=since, cgroup=before.id)
+                before = await self._look()
+                known = await self._events(before)
         except NoContainer as trouble:
             outcome = Outcome.TIMEOUT if trouble.reason == "timeout" else Outcome.FAILED
-            return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}")
-        evidence, known = await asyncio.gather(self._evidence(before), self._events(before))
+            return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}", evidence=evidence)
         if why := self._refusal(before, known):
             return ActionOutcome(
                 outcome=Outcome.FAILED, detail=f"not restarted: {before.describe()}: {why}", evidence=evidence
             )
         began = datetime.now(UTC)
-        outcome, detail = await self._restart()
+        outcome, detail = await self._restart(before)
         self._unfinished = None if outcome is Outcome.DONE else began
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
@@ -100,7 +110,7 @@ class DockerRestart:
         why = operators_stop(container, known)
         return f"{why}, so it is left alone (when_stopped: start changes that)" if why else ""
 
-    async def _restart(self) -> tuple[Outcome, str]:
+    async def _restart(self, before: Container) -> tuple[Outcome, str]:
         options = self._options
         stop = None if options.stop_timeout is None else int(options.stop_timeout.total_seconds())
         try:
@@ -115,6 +125,8 @@ class DockerRestart:
             after = await self._look()
         except NoContainer as trouble:
             return Outcome.DONE, f"restarted; {trouble}"
+        if after.running and after.started_at is not None and after.started_at == before.started_at:
+            return Outcome.FAILED, f"its process was not replaced; {after.describe()}"
         return (Outcome.DONE if after.running else Outcome.FAILED), after.describe()
 
     async def _state(self) -> str:

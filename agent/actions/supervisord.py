@@ -11,6 +11,7 @@ from pydantic import Field
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
 from agent.durations import Duration
+from agent.evidence import add_processes, program_pids
 from agent.ports import ActionOutcome, ActionType, ChildProcesses
 from agent.supervisor_api import NoProgram, Program, SupervisordTarget, call, info, last_lines
 
@@ -43,13 +44,20 @@ class SupervisordRestart:
         self._stopped: datetime | None = None  # the life (by its start) that we stopped and did not start again
 
     async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
-        """Look, then restart, then look: `timeout` + 3 * `LOOK` seconds at most."""
+        """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
+        `timeout` + 2 * `LOOK` + 5 seconds at most, usually hardly more than supervisord itself takes."""
+        began = monotonic()
+        evidence: dict[str, str] = {}
         try:
             before = await info(self._options, LOOK)
+            evidence = {"program": before.describe()} | await self._logs()
+            if not self._refusal(before):
+                pids = program_pids(before.pid, before.started, before.now)
+                evidence = await add_processes(evidence, pids, began=began)
+                before = await info(self._options, LOOK)
         except NoProgram as trouble:
             outcome = Outcome.TIMEOUT if trouble.reason == "timeout" else Outcome.FAILED
-            return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}")
-        evidence = {"program": before.describe()} | await self._logs()
+            return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}", evidence=evidence)
         if why := self._refusal(before):
             detail = f"not restarted: {before.describe()}: {why}"
             return ActionOutcome(outcome=Outcome.FAILED, detail=detail, evidence=evidence)
@@ -81,13 +89,19 @@ class SupervisordRestart:
                 await self._tell("stopProcess", ends)
             await self._tell("startProcess", ends)
         except NoProgram as trouble:
-            after = await self._state()
+            state = await self._state()
             if trouble.reason != "timeout":
-                return Outcome.FAILED, f"{trouble}; {after}"
+                return Outcome.FAILED, f"{trouble}; {state}"
             waited = format_duration(self._options.timeout)
-            return Outcome.TIMEOUT, f"supervisord did not restart it within {waited}; {after}"
+            return Outcome.TIMEOUT, f"supervisord did not restart it within {waited}; {state}"
         self._stopped = None
-        return Outcome.DONE, await self._state()
+        try:
+            after = await info(self._options, LOOK)
+        except NoProgram as trouble:
+            return Outcome.DONE, str(trouble)
+        if after.pid and (after.pid, after.started) == (before.pid, before.started):
+            return Outcome.FAILED, f"the process was not replaced; {after.describe()}"
+        return Outcome.DONE, after.describe()
 
     async def _tell(self, method: str, ends: float) -> None:
         """Give an order and wait until it is carried out, for as long as there is time."""

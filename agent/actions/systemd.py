@@ -72,7 +72,7 @@ class SystemdRestart:
 
     async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
         """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
-        `timeout` + 3 * `LOOK` + 5 seconds at most, usually hardly more than systemctl itself takes."""
+        `timeout` + 2 * `LOOK` + 5 seconds at most, usually hardly more than systemctl itself takes."""
         began = monotonic()
         before, job, journal = await asyncio.gather(self._look(), self._last_job(), self._journal())
         evidence = {"unit": before.describe() if isinstance(before, Unit) else str(before)}

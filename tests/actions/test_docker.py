@@ -1,5 +1,7 @@
 """Restarting a container of a real dockerd: what is restarted, what is left alone, and what the page is told."""
 
+import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -56,6 +58,42 @@ async def test_a_running_container_becomes_a_new_process(docker: Docker) -> None
     before = docker.state(docker.run("hangs", SERVES))["Pid"]
     assert (await restart(docker, "hangs")).outcome is Outcome.DONE
     assert docker.state("hangs")["Pid"] not in (before, 0)
+
+
+@real
+async def test_the_containers_processes_are_told_as_they_were_before(docker: Docker) -> None:
+    before = docker.state(docker.run("seen", SERVES.replace("serving", "--token=abc")))["Pid"]
+    docker("exec", "--detach", "seen", "sleep", "77")
+    evidence = (await restart(docker, "seen")).evidence
+    rows = evidence["processes"].splitlines()
+    assert any(row.split()[0] == str(before) for row in rows[1:])
+    assert any(row.endswith("sleep 77") for row in rows)
+    assert f"{before} sh: " in evidence["threads"]
+    assert "abc" not in evidence["processes"]
+
+
+STAYS = {
+    "Id": "4f2c" * 16,
+    "State": {"Status": "running", "StartedAt": "2026-01-02T03:04:05.678901234Z", "ExitCode": 0},
+    "HostConfig": {"RestartPolicy": {"Name": "no"}},
+}
+
+
+async def unmoved(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A Docker that says yes to every restart, and does nothing."""
+    asked = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+    body = json.dumps(STAYS).encode() if asked.endswith(b"/json") else b""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_restart_that_leaves_the_same_process_is_a_failed_one() -> None:
+    async with serve(unmoved) as port:
+        options = DOCKER.options.model_validate({"container": "photos", "host": f"http://127.0.0.1:{port}"})
+        outcome = await DOCKER.build(options, NoChildren()).perform(ORDER)
+    assert outcome.outcome is Outcome.FAILED
+    assert outcome.detail == "its process was not replaced; photos is running"
 
 
 @real

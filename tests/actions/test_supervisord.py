@@ -1,7 +1,9 @@
 """Restarting a program of a real supervisord: what is restarted, what is left alone, and what the page is told."""
 
+import asyncio
 import os
 import signal
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -61,9 +63,10 @@ async def test_a_program_that_ended_is_started_with_its_end_and_its_logs_as_evid
 
 
 @real
-async def test_a_running_program_becomes_a_new_process(supervisor: Supervisor) -> None:
+async def test_a_running_program_becomes_a_new_process_and_the_old_one_is_told(supervisor: Supervisor) -> None:
     before = supervisor.pid("hangs")
     outcome = await restart(supervisor, "hangs")
+    assert any(row.split()[0] == str(before) for row in outcome.evidence["processes"].splitlines()[1:])
     assert (outcome.outcome, outcome.evidence["program stdout"]) == (Outcome.DONE, "serving")
     assert supervisor.pid("hangs") not in (0, before)
 
@@ -184,6 +187,31 @@ async def test_something_else_that_answers_is_no_supervisord(body: bytes) -> Non
         outcome = await SUPERVISORD.build(options, NoChildren()).perform(ORDER)
     assert outcome.outcome is Outcome.FAILED
     assert outcome.detail.startswith("not restarted: supervisord")
+
+
+def returned(value: object) -> bytes:
+    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
+
+
+async def unmoved(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A supervisord that says yes to every order, and does nothing."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line.split()[1]) for line in head.splitlines() if line.lower().startswith(b"content-length"))
+    asked = (await reader.readexactly(length)).decode()
+    facts = {"statename": "RUNNING", "now": 1767323045, "start": 1767320000, "stop": 0, "exitstatus": 0}
+    info = {**facts, "pid": 2**22 + 7, "spawnerr": ""}  # more than a process can have as its number
+    body = returned(info if "getProcessInfo" in asked else ["", 0, False] if "tail" in asked else True)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_restart_that_leaves_the_same_process_is_a_failed_one() -> None:
+    async with serve(unmoved) as port:
+        options = SUPERVISORD.options.model_validate({"program": "photos", "server": f"http://127.0.0.1:{port}"})
+        outcome = await SUPERVISORD.build(options, NoChildren()).perform(ORDER)
+    assert outcome.outcome is Outcome.FAILED
+    assert outcome.detail.startswith("the process was not replaced; photos is RUNNING: pid ")
 
 
 @pytest.mark.parametrize(
