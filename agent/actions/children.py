@@ -6,11 +6,13 @@ None is restarted because it ended: that is decided by checks, like everything e
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 
 import structlog
 
 from agent.actions.child import Child, Ended, OnLine
 from agent.core.model import Outcome
+from agent.evidence import add_processes
 from agent.ports import ActionOutcome, ProcessSpec
 from agent.subprocesses import NotStarted
 
@@ -78,12 +80,13 @@ class Children:
         await asyncio.gather(*(self._start(child) for child in fresh.values()))
 
     async def restart(self, name: str, *, timeout: float) -> ActionOutcome:
-        """Stop it if it runs, start it, and see that it lives. DONE says no more than that."""
+        """Take evidence (5 s at most, besides `timeout`), stop it if it runs, start it, and see that it lives. DONE says
+        no more than that: a new process lives, since the old one was reaped before."""
         child = self._children.get(name)
         if child is None:
             known = ", ".join(sorted(self._children)) or "none"
             return ActionOutcome(outcome=Outcome.FAILED, detail=f"there is no process {name} (there are: {known})")
-        evidence = child.evidence()
+        evidence = await _evidence(child)
         try:
             async with asyncio.timeout(timeout), child.lock:
                 outcome, detail, more = await self._replace(child, min(child.spec.stop_timeout, timeout / 2))
@@ -122,3 +125,11 @@ class Children:
     async def _stop(self, child: Child) -> None:
         async with child.lock:
             await child.stop(child.spec.stop_timeout)
+
+
+async def _evidence(child: Child) -> Mapping[str, str]:
+    """How it stands, and what is to be seen of its processes; of one that has ended, what is left to see."""
+    began = monotonic()
+    pid = child.pid or (child.ended.pid if child.ended else None)
+    pids = [] if pid is None else [pid]
+    return await add_processes(child.evidence(), pids, began=began, paths=child.spec.command)

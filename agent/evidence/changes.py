@@ -17,11 +17,14 @@ _DPKG = frozenset({"install", "upgrade", "remove", "purge"})
 
 
 def recent_changes(paths: Iterable[str], *, now: datetime | None = None, host: Host = HOST) -> str:
-    """Those of these files that changed in the last day, and what the package managers (dpkg, apt, dnf) did in it, the
-    newest first; one a line, empty if nothing did. A file that a package replaced keeps its old time of modification:
-    so the change of its inode counts as well, which a mere chmod is, too."""
+    """Those of these files (absolute paths) that changed in the last day, and what the package managers (dpkg, apt,
+    dnf) did in it, the newest first; one a line, empty if nothing did. A file that a package replaced keeps its old
+    time of modification: so the change of its inode counts as well, which a mere chmod is, too.
+    """
     at = now or datetime.now(UTC)
-    changed = [line for path in list(dict.fromkeys(paths))[:PATHS] if (line := _changed(path, at))]
+    changed = [
+        line for path in list(dict.fromkeys(paths))[:PATHS] if path.startswith("/") and (line := _changed(path, at))
+    ]
     return "\n".join([*changed, *_packages(at, host)])
 
 

@@ -170,6 +170,8 @@ async def test_a_restart_replaces_the_process_and_keeps_the_evidence_of_the_old_
         assert (outcome.outcome, outcome.detail) == (Outcome.DONE, f"web is process {new} now, it was {old}")
         assert outcome.evidence["process"].startswith(f"process {old} is running, up ")
         assert outcome.evidence["output"] == "up"
+        assert outcome.evidence["processes"].splitlines()[1].split()[0] == str(old)
+        assert f"{old} python" in outcome.evidence["sockets and files"]
         assert old is not None
         assert not alive(old)
 
