@@ -9,6 +9,7 @@ import structlog
 import uvloop
 
 from agent.app import TABLES, App
+from agent.commands.terminal import counted
 from agent.config.load import load
 from agent.config.model import Config
 from agent.reload import Reloader
@@ -78,7 +79,7 @@ def greet(app: App) -> None:
     address = f"http://{host}:{app.server.port}"
     checks = sum(len(watched.probes) for watched in app.engine.table.values())
     print(
-        f"codeblue watches {len(app.engine.table)} services with {checks} checks\n"
+        f"codeblue watches {counted(len(app.engine.table), 'service')} with {counted(checks, 'check')}\n"
         f"  status page  {address}/\n"
         f"  metrics      {address}/metrics\n"
         f"  readiness    {address}/readyz",
