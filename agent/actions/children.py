@@ -80,8 +80,8 @@ class Children:
         await asyncio.gather(*(self._start(child) for child in fresh.values()))
 
     async def restart(self, name: str, *, timeout: float) -> ActionOutcome:
-        """Take evidence (5 s at most, besides `timeout`), stop it if it runs, start it, and see that it lives. DONE says
-        no more than that: a new process lives, since the old one was reaped before."""
+        """Take evidence (5 s at most, besides `timeout`), stop it if it runs, start it, and see that it lives. DONE
+        says no more than that: a new process lives, as the old one was reaped before."""
         child = self._children.get(name)
         if child is None:
             known = ", ".join(sorted(self._children)) or "none"

@@ -3,7 +3,7 @@ was written down may be another's by now."""
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -19,13 +19,13 @@ DRIFT = 3.0  # seconds between the start of a process and what its supervisor sa
 async def unit_pids(unit: str, scope: Scope = "system", host: Host = HOST) -> list[int]:
     """The processes of a systemd unit, of the host's own manager or of the agent's user's; empty if there are none."""
     manager = f"user@{os.getuid()}.service" if scope == "user" else ""
-    return await _search(lambda groups: _is_of_unit(_systemd(groups), unit, manager), host)
+    return await _search(lambda groups: _is_of_unit(groups, unit, manager), host)
 
 
 def unit_process(pid: int, unit: str, scope: Scope = "system", host: Host = HOST) -> Identity | None:
     """The process of that number, if it is one of the unit's."""
     manager = f"user@{os.getuid()}.service" if scope == "user" else ""
-    return identity(pid, host) if pid > 0 and _is_of_unit(_systemd(cgroups(pid, host)), unit, manager) else None
+    return identity(pid, host) if pid > 0 and _is_of_unit(cgroups(pid, host), unit, manager) else None
 
 
 def unit_files(unit: str, scope: Scope = "system") -> list[str]:
@@ -66,11 +66,12 @@ def _members(belongs: Callable[[dict[str, str]], bool], host: Host) -> list[int]
     return [pid for pid in every_pid(host) if belongs(cgroups(pid, host))]
 
 
-def _systemd(groups: dict[str, str]) -> str:
-    return groups.get("name=systemd") or groups.get("", "")
+def _is_of_unit(groups: Mapping[str, str], unit: str, manager: str) -> bool:
+    """systemd keeps its units in a hierarchy of its own or in the unified one, whichever the host gave to it."""
+    return any(_leads_to(groups.get(hierarchy, ""), unit, manager) for hierarchy in ("name=systemd", ""))
 
 
-def _is_of_unit(path: str, unit: str, manager: str) -> bool:
+def _leads_to(path: str, unit: str, manager: str) -> bool:
     """Slices lead to it, and the user's manager where that runs it; what is below it is its own. A container may run a
     unit of the same name, but its path leads through the container's scope or folder first."""
     parts = path.strip("/").split("/")

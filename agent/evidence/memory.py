@@ -19,26 +19,29 @@ _KILL = re.compile(r"oom-kill:.*?\btask_memcg=(?P<group>[^,]*),task=(?P<task>.*?
 def describe_memory(processes: Sequence[Process], pids: Collection[int], cgroup: str = "", host: Host = HOST) -> str:
     """The figures of their cgroups, and the OOM kills since the boot among them: of one of `pids`, of their cgroups,
     and of any cgroup that has `cgroup` (a unit's name, a container's id) in its path. Empty if there is nothing."""
-    paths = dict.fromkeys(path for process in processes if (path := _path(process.pid, host)))
-    figures = [line for path in list(paths)[:GROUPS] for line in _figures(*path, host)]
-    names = {cgroup, *(path for _, path in paths if path != "/")} - {""}
+    places = list(dict.fromkeys(tuple(_places(process.pid, host)) for process in processes))
+    figures = [line for place in places[:GROUPS] for line in _figures(place, host)]
+    names = {cgroup, *(path for place in places for _, path in place if path != "/")} - {""}
     return "\n".join([*figures, *_kills(names, pids, host)])
 
 
-def _path(pid: int, host: Host) -> tuple[str, str] | None:
-    """The hierarchy ("" for version 2) that has the memory controller, and the path there."""
+def _places(pid: int, host: Host) -> list[tuple[str, str]]:
+    """The hierarchies ("" for version 2) that may have the memory controller, and the paths there."""
     groups = cgroups(pid, host)
-    kind = "memory" if "memory" in groups else ""
-    return (kind, groups[kind]) if kind in groups else None
+    return [(kind, groups[kind]) for kind in ("memory", "") if kind in groups]
 
 
-def _figures(kind: str, path: str, host: Host) -> list[str]:
-    folder = _folder(kind, path, host)
-    if folder is None:
-        return []
-    used = _figure(folder / ("memory.usage_in_bytes" if kind else "memory.current"))
-    if used is None:
-        return []
+def _figures(places: Sequence[tuple[str, str]], host: Host) -> list[str]:
+    """Of the first of these that has figures."""
+    for kind, path in places:
+        folder = _folder(kind, path, host)
+        used = _figure(folder / ("memory.usage_in_bytes" if kind else "memory.current")) if folder else None
+        if folder is not None and used is not None:
+            return _describe(kind, path, folder, used)
+    return []
+
+
+def _describe(kind: str, path: str, folder: Path, used: int) -> list[str]:
     lines = [f"cgroup {path}: {size(used)} in use{_of_limit(kind, folder, used)}"]
     events = _events(folder / ("memory.oom_control" if kind else "memory.events"))
     if kills := events.get("oom_kill", 0):

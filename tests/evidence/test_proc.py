@@ -85,6 +85,7 @@ USER = f"/user.slice/user-{os.getuid()}.slice/user@{os.getuid()}.service"
         pytest.param("0::/system.slice/photos.service/worker\n", "system", True, id="a cgroup below"),
         pytest.param("0::/shop.slice/shop-web.slice/photos.service\n", "system", True, id="in slices"),
         pytest.param("4:memory:/\n1:name=systemd:/system.slice/photos.service\n0::/\n", "system", True, id="version 1"),
+        pytest.param("1:name=systemd:/\n0::/system.slice/photos.service\n", "system", True, id="version 2 beside 1"),
         pytest.param("0::/system.slice/other-photos.service\n", "system", False, id="another unit"),
         pytest.param("0::/docker/abc/system.slice/photos.service\n", "system", False, id="one in a container"),
         pytest.param(f"0::{USER}/app.slice/photos.service\n", "system", False, id="a user's, asked for the system's"),
