@@ -23,7 +23,7 @@ from agent.assembly import (
 )
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
-from agent.core.events import Event, EventKind
+from agent.core.events import Deployed, Event, EventKind
 from agent.core.model import CheckResult, Policy, Verdict
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
@@ -206,8 +206,17 @@ class App:
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
+        self._grant_time_to_start()
         self.scheduler.start()
         self._pulse = asyncio.get_running_loop().create_task(self.pulse.beat_for_ever(), name="pulse")
+
+    def _grant_time_to_start(self) -> None:
+        """What the agent has just started itself is given as long as after a restart before it is restarted."""
+        now = self.clock.now()
+        for name, spec in self.config.services.items():
+            restart = spec.policy.restart
+            if restart is not None and any(step.type.name == "process" for step in spec.actions):
+                self.engine.tell(name, Deployed(at=now, until=now + restart.ladder[0].verify, quiet=True))
 
     def _watch_orphans(self, stored: Mapping[str, Stored]) -> list[str]:
         """Services that the store knows and config does not: watched until what is open of them is closed."""

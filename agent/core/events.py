@@ -86,11 +86,13 @@ class Approved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """Somebody says that the service is being deployed or restarted by hand until then."""
+    """Somebody says that the service is being deployed or restarted by hand until then; `quiet` when it is the agent
+    itself that has just started it."""
 
     at: datetime
     until: datetime
     by: str = ""
+    quiet: bool = False
 
 
 Input = (

@@ -61,10 +61,15 @@ def decide(state: ServiceState, event: Input, policy: Policy, context: Context) 
         case Approved():
             approved(draft, event)
         case Deployed():
-            by = f" by {event.by}" if event.by else ""
-            draft.change(deployed_until=event.until)
-            draft.say(EventKind.DEPLOYED, f"being deployed{by}: nothing is restarted until {event.until:%H:%M:%S} UTC")
+            _deployed(draft, event)
     return draft.finish(state)
+
+
+def _deployed(draft: Draft, event: Deployed) -> None:
+    draft.change(deployed_until=event.until)
+    if not event.quiet:
+        by = f" by {event.by}" if event.by else ""
+        draft.say(EventKind.DEPLOYED, f"being deployed{by}: nothing is restarted until {event.until:%H:%M:%S} UTC")
 
 
 def _observed(draft: Draft, event: Observed) -> None:
@@ -124,7 +129,10 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
             plan(draft)
         return
     if after.down and event.check not in draft.incident.failing:
-        draft.change_incident(failing=(*draft.incident.failing, event.check))
+        seen = {f"{name} ({event.check})": text for name, text in _evidence(event).items()}
+        draft.change_incident(
+            failing=(*draft.incident.failing, event.check), evidence={**draft.incident.evidence, **seen}
+        )
         draft.say(EventKind.CHECK_JOINED, f"{event.check} is down too: {after.summary}", check=event.check)
         if draft.incident.stage is Stage.PAGED:
             notices.update(draft, f"{draft.state.service}: {event.check} is down too")
@@ -200,7 +208,8 @@ def _open(draft: Draft, check: str, state: CheckState, event: Observed | None) -
 def _evidence(event: Observed | None) -> dict[str, str]:
     if event is None:
         return {}
-    phases = ", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in event.result.phases.items())
+    spent = ((name, seconds * 1000) for name, seconds in event.result.phases.items())
+    phases = ", ".join(f"{name} {took:.1f} ms" for name, took in spent if took >= 0.05)
     timing = {"Phases": phases} if phases else {}
     return {**timing, **event.result.evidence, **event.evidence}
 

@@ -109,7 +109,7 @@ def _notify(draft: Draft, channel: str, kind: NoticeKind, title: str, *, note: s
             channel=channel,
             kind=kind,
             title=title,
-            summary=f"{incident.check}: {incident.summary}",
+            summary=_summary(draft, incident),
             at=draft.at,
             opened_at=incident.opened_at,
             facts=_facts(draft, incident),
@@ -123,6 +123,13 @@ def _notify(draft: Draft, channel: str, kind: NoticeKind, title: str, *, note: s
     return key
 
 
+def _summary(draft: Draft, incident: Incident) -> str:
+    """What fails now, in the words of the checks; what failed first where nothing fails any more."""
+    known = draft.state.checks
+    now = [f"{name}: {known[name].summary}" for name in incident.failing if name in known]
+    return "; ".join(now) or f"{incident.check}: {incident.summary}"
+
+
 def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
     span = in_words(draft.at - incident.first_miss_at)
     facts = {
@@ -133,6 +140,8 @@ def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
     refused = draft.policy.restart is None
     if refused and not incident.tried:
         facts["Tried"] = "nothing: no restart is configured"
+    if incident.failing and incident.check not in incident.failing:
+        facts["Began as"] = f"{incident.check}: {incident.summary}"
     if sick := [name for name, parent in draft.context.parents.items() if parent.health == "down"]:
         facts["Down upstream"] = ", ".join(sick)
     if draft.context.agent:

@@ -43,7 +43,7 @@ def plan(draft: Draft) -> None:
         return
     if refused := breaker.refusal(draft, policy):
         draft.say(EventKind.RESTART_REFUSED, refused)
-        _page(draft, refused)
+        _page(draft, f"{refused}; it is not restarted again until this incident is closed")
         return
     if draft.context.group is not None and draft.context.group.busy:
         draft.change_incident(stage=Stage.WAITING, until=draft.at + PAUSE)  # replicas take turns

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agent.core.events import Approved, Deployed, EventKind, Group
-from agent.core.model import Health, Mode, NoticeKind, Outcome, Record, RestartPolicy, Step
+from agent.core.model import CheckPolicy, Health, Mode, NoticeKind, Outcome, Record, RestartPolicy, Step
 from tests.core.story import FAIL, PASS, Story, at, policy
 
 RESTART = RestartPolicy(action="systemd", backoff=timedelta(0))
@@ -300,3 +300,25 @@ class TestAnApprovalSetsNoOtherRuleAside:
         self.approved(night, 60)
         assert night.restarts == []
         assert night.stage == "paged"
+
+
+def test_a_page_says_what_fails_now_and_how_it_began() -> None:
+    night = story(replace(RESTART, at_most=1), checks={"port": CheckPolicy(), "http": CheckPolicy()})
+    night.sees(FAIL, 10, 12, check="port")
+    night.restart_ends(Outcome.DONE, 13)
+    night.sees(FAIL, 14, 16)
+    night.sees(PASS, 15, 17, check="port")
+    night.time_is(43)
+    page = night.notices(NoticeKind.OPENED)[0]
+    assert page.summary.startswith("http: ")
+    assert page.facts["Began as"].startswith("port: ")
+
+
+def test_what_the_agent_has_just_started_itself_is_given_time_without_a_word() -> None:
+    night = story()
+    decision = night.tell(Deployed(at=at(0), until=at(30), quiet=True))
+    assert decision.events == ()
+    night.sees(FAIL, 10, 12)
+    assert night.restarts == []
+    night.time_is(30)
+    assert len(night.restarts) == 1
