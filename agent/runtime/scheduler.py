@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from agent.core.schedule import phase
+from agent.core.schedule import SLOT, phase
 from agent.runtime.calendar import CronSlots
 from agent.runtime.clock import Clock
 from agent.runtime.probe import Probe
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AT_ONCE = 25  # checks of a slot that start together: in a larger burst each would measure its wait for the others too
 FIRST_ROUND = timedelta(seconds=10)  # after a start or a reload every new check has run once within this
 
 
@@ -136,8 +137,12 @@ class Scheduler:
         self._late(slot.lateness(self._clock.now().timestamp(), monotonic), len(slot.probes))
         slot.last = monotonic
         start = self._start
-        for probe in tuple(slot.probes.values()):
-            start(probe)
+        probes = tuple(slot.probes.values())
+        for begin in range(0, len(probes), AT_ONCE):
+            if begin:
+                await asyncio.sleep(SLOT.total_seconds() * AT_ONCE / len(probes))
+            for probe in probes[begin : begin + AT_ONCE]:
+                start(probe)
 
     async def _fire_cron(self, probe: Probe) -> None:
         self._start(probe)

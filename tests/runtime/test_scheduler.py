@@ -98,6 +98,21 @@ def test_checks_of_one_interval_and_phase_are_one_job_that_starts_them_all() -> 
     in_virtual_time(story())
 
 
+def test_a_large_slot_starts_its_checks_in_groups_within_a_tenth_of_a_second() -> None:
+    async def story() -> None:
+        bench = Bench()
+        bench.scheduler.add(same_slot(60, 10))
+        firing = asyncio.ensure_future(bench.fire())
+        await asyncio.sleep(0)
+        assert len(bench.started) == 25
+        await asyncio.sleep(0.099)
+        assert firing.done()
+        assert len(set(bench.started)) == len(bench.started) == 60
+        assert [count for _, count in bench.lateness] == [60]
+
+    in_virtual_time(story())
+
+
 def test_a_phase_is_the_same_after_a_restart_of_the_agent() -> None:
     async def story() -> None:
         first, second = Bench(), Bench()
