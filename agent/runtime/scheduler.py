@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from agent.core.schedule import SLOT, phase
 from agent.runtime.calendar import CronSlots
 from agent.runtime.clock import Clock
+from agent.runtime.grid import Grid
 from agent.runtime.probe import Probe
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AT_ONCE = 25  # checks of a slot that start together: in a larger burst each would measure its wait for the others too
 FIRST_ROUND = timedelta(seconds=10)  # after a start or a reload every new check has run once within this
 
@@ -66,9 +65,7 @@ class Scheduler:
 
     def add_chore(self, name: str, every: timedelta, chore: Callable[[], object]) -> None:
         """An ordinary periodic job beside the checks: retention, flushing. One at a time, late rather than never."""
-        # from the epoch: a trigger waits for its start date, which a clock that steps back may put far ahead
-        trigger = IntervalTrigger(seconds=every.total_seconds(), start_date=EPOCH, timezone=UTC)
-        self._aps.add_job(chore, trigger, id=f"chore/{name}", max_instances=1)
+        self._aps.add_job(chore, Grid(every), id=f"chore/{name}", max_instances=1)
 
     def add(self, probes: Iterable[Probe]) -> None:
         """Begin to run these. One whose first slot is far away runs once soon, spread like all others."""
@@ -105,8 +102,7 @@ class Scheduler:
         slot = self._slots.get((every, offset))
         if slot is None:
             slot = self._slots[every, offset] = Slot(every, offset)
-            trigger = IntervalTrigger(seconds=slot.every, start_date=EPOCH + offset, timezone=UTC)
-            self._aps.add_job(self._fire, trigger, args=[slot], id=_job_id(slot))
+            self._aps.add_job(self._fire, Grid(every, offset), args=[slot], id=_job_id(slot))
         key = probe.key  # one text for both tables
         slot.probes[key] = probe
         self._where[key] = slot
