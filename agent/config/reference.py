@@ -151,9 +151,9 @@ def _takes(schema: Schema) -> str:
     if "$ref" in schema:
         return "" if schema["$ref"].endswith("/variable") else "options"
     if "enum" in schema:
-        return _either(f"`{value}`" for value in schema["enum"])
+        return _either(f"`{_written(value)}`" for value in schema["enum"])
     if "const" in schema:
-        return f"`{schema['const']}`"
+        return f"`{_written(schema['const'])}`"
     kind = schema.get("type")
     if kind == "array":
         inner = _takes(schema.get("items", {}))
