@@ -79,9 +79,11 @@ Positive = Annotated[Duration, Gt(timedelta(0))]
 class Auth(Options):
     """Either a user with a password (HTTP Basic) or a bearer token."""
 
-    user: str | None = Field(default=None, pattern=r"^[^:]*$")
-    password: SecretStr | None = None
-    bearer: HeaderValue | None = None
+    user: str | None = Field(default=None, pattern=r"^[^:]*$", description="name for HTTP Basic; needs password")
+    password: SecretStr | None = Field(default=None, description="password for HTTP Basic; needs user")
+    bearer: HeaderValue | None = Field(
+        default=None, description="token, sent as Authorization: Bearer; instead of user and password"
+    )
 
     @model_validator(mode="after")
     def _either(self) -> "Auth":
@@ -122,32 +124,44 @@ class Expect(Options):
 class CertificateLimits(Options):
     """How many days a certificate must still be valid. 0 warns of nothing; an expired one always fails."""
 
-    warn_days: float = Field(default=21, ge=0)
-    fail_days: float = Field(default=7, ge=0)
+    warn_days: float = Field(default=21, ge=0, description="a certificate with fewer days left is a WARN")
+    fail_days: float = Field(default=7, ge=0, description="a certificate with fewer days left is a FAIL")
 
 
 class HttpOptions(Options):
     """Ask a URL on a connection of its own, and hold the answer against what is expected."""
 
-    url: Annotated[str, AfterValidator(_url)]
-    method: Annotated[str, AfterValidator(_method)] = "GET"
-    headers: dict[HeaderName, HeaderValue] | None = Field(default=None, description="never shown anywhere")
-    body: str | None = None
-    auth: Auth | None = None
+    url: Annotated[str, AfterValidator(_url)] = Field(
+        description="what is asked, http:// or https://; credentials belong in auth"
+    )
+    method: Annotated[str, AfterValidator(_method)] = Field(default="GET", description="the HTTP method")
+    headers: dict[HeaderName, HeaderValue] | None = Field(
+        default=None, description="sent with the request; their values are never shown anywhere"
+    )
+    body: str | None = Field(default=None, description="sent with the request, in UTF-8")
+    auth: Auth | None = Field(default=None, description="either user and password, or bearer")
     expect: Expect | None = Field(default=None, description="without it: status 200")
     body_limit: int = Field(default=1_048_576, ge=0, le=104_857_600, description="bytes of the body that are read")
     redirects: int = Field(default=0, ge=0, le=20, description="how many are followed; at 0 a redirect is the answer")
-    family: Family = "any"
-    verify: bool = True
+    family: Family = Field(
+        default="any", description="which addresses of the name are tried: IPv4 (4), IPv6 (6) or both"
+    )
+    verify: bool = Field(
+        default=True, description="false: takes a certificate that is not trusted; the time it has left still counts"
+    )
     ca_file: str | None = Field(default=None, description="PEM file of trusted certificates, instead of the host's own")
-    client_cert: str | None = Field(default=None, description="PEM file")
+    client_cert: str | None = Field(
+        default=None, description="PEM file of the certificate that the agent shows to the server"
+    )
     client_key: str | None = Field(default=None, description="PEM file; without it the key is in client_cert")
     server_name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]+$",
         description="the name that TLS and the Host header say, when the URL has another",
     )
-    http_version: Annotated[Literal["1.1", "2"], BeforeValidator(_version)] | None = None
+    http_version: Annotated[Literal["1.1", "2"], BeforeValidator(_version)] | None = Field(
+        default=None, description="the version that is asked for; an answer in another is a FAIL"
+    )
     certificate: CertificateLimits | None = Field(
         default=None, description="without it: warn 21 days before, fail 7 days before"
     )

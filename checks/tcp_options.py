@@ -43,16 +43,18 @@ def _expected(text: str) -> str:
 class TcpOptions(Options):
     """A connection to an address, and what is said over it."""
 
-    address: AddressText
+    address: AddressText = Field(description="host:port, such as db.internal:5432 or [::1]:5432")
     send: Annotated[str, AfterValidator(_escaped)] | None = Field(
-        default=None, description=r"text; \r \n \t \0 \xNN are read"
+        default=None, description=r"text that is sent; \r \n \t \0 \xNN are read"
     )
     expect: Annotated[str, AfterValidator(_expected)] | None = Field(
         default=None, min_length=1, description="text that the answer must have, or a /regular expression/"
     )
-    family: Family = "any"
-    tls: bool = False
-    verify: bool = True
+    family: Family = Field(
+        default="any", description="which addresses of the name are tried: IPv4 (4), IPv6 (6) or both"
+    )
+    tls: bool = Field(default=False, description="true: shakes hands in TLS before anything is sent")
+    verify: bool = Field(default=True, description="false: takes a certificate that is not trusted; needs tls")
     ca_file: str | None = Field(default=None, description="PEM file of trusted certificates, instead of the host's own")
     server_name: str | None = Field(default=None, description="the name that TLS asks for and verifies")
 

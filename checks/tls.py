@@ -14,7 +14,7 @@ from checks.probe_error import error_summary, reason_of
 class TlsOptions(Options):
     """A TLS handshake with an address, and how long its certificate must still be valid."""
 
-    address: AddressText
+    address: AddressText = Field(description="host:port, such as mail.internal:993 or [::1]:443")
     server_name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]+$",
@@ -22,9 +22,11 @@ class TlsOptions(Options):
     )
     verify: bool = Field(default=True, description="false: only the time that is left counts")
     ca_file: str | None = Field(default=None, description="PEM file of trusted certificates, instead of the host's own")
-    family: Family = "any"
-    warn_days: float = Field(default=21, ge=0)
-    fail_days: float = Field(default=7, ge=0)
+    family: Family = Field(
+        default="any", description="which addresses of the name are tried: IPv4 (4), IPv6 (6) or both"
+    )
+    warn_days: float = Field(default=21, ge=0, description="a certificate with fewer days left is a WARN")
+    fail_days: float = Field(default=7, ge=0, description="a certificate with fewer days left is a FAIL")
 
 
 async def check_tls(options: TlsOptions, ctx: CheckContext) -> CheckResult:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Literal, TextIO
 
+from pydantic import Field
+
 from agent.core.model import Notice, NoticeKind
 from agent.ports import ChannelType, DeliveryError, Options, Receipt
 from agent.threads import Busy, OwnThreads
@@ -21,8 +23,10 @@ _STYLES = {Role.NOTE: f"{_BOLD};{_YELLOW}", Role.EVIDENCE: _DIM, Role.EVIDENCE_L
 class ConsoleOptions(Options):
     """`color`: "auto" colours on a terminal, unless NO_COLOR is set or TERM is "dumb"."""
 
-    color: Literal["auto", "always", "never"] = "auto"
-    stream: Literal["stderr", "stdout"] = "stderr"
+    color: Literal["auto", "always", "never"] = Field(
+        default="auto", description="auto: colours on a terminal, unless NO_COLOR is set or TERM is dumb"
+    )
+    stream: Literal["stderr", "stdout"] = Field(default="stderr", description="Where notices are printed")
 
 
 class ConsoleChannel:

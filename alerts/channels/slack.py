@@ -42,10 +42,15 @@ class SlackOptions(Options):
     """`channel` is a name ("#oncall") or, better, an id ("C0123456789"), which survives a renaming. `timeout` is for
     one call of the API. A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY)."""
 
-    token: SecretStr
-    channel: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s<>]+$")]
-    api_url: str = "https://slack.com/api/"
-    timeout: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=10)
+    token: SecretStr = Field(description="The app's bot token, xoxb-…; it needs the scope chat:write")
+    channel: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s<>]+$")] = Field(
+        description='Where it posts: a name such as "#oncall" or, better, an id such as C0123456789, which survives a '
+        "renaming. Quote the name: # begins a comment"
+    )
+    api_url: str = Field(default="https://slack.com/api/", description="Where Slack's API is")
+    timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
+        default=timedelta(seconds=10), description="How long one call of the API may take"
+    )
 
     @field_validator("token")
     @classmethod

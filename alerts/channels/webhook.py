@@ -30,11 +30,13 @@ class WebhookOptions(Options):
     shown. `secret` signs the requests. A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY), and private
     certificate authorities from REQUESTS_CA_BUNDLE."""
 
-    url: SecretUrl
-    secret: SigningSecret | None = None
-    headers: SecretHeaders = Field(default_factory=dict)
-    timeout: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=10)
-    method: Literal["POST", "PUT"] = "POST"
+    url: SecretUrl = Field(description="Where notices are sent to; only its host is ever shown")
+    secret: SigningSecret | None = Field(default=None, description="Signs the requests: X-Codeblue-Signature")
+    headers: SecretHeaders = Field(default_factory=dict, description="Sent with every request; never shown")
+    timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
+        default=timedelta(seconds=10), description="How long one request may take"
+    )
+    method: Literal["POST", "PUT"] = Field(default="POST", description="The HTTP method of the requests")
 
 
 class WebhookChannel:

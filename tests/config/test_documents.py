@@ -5,23 +5,28 @@ UPDATE_EXPECTED=1 writes the pages anew; read the difference before it is commit
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from agent.actions import ACTIONS
+from agent.config.fields import Model, keys, nested
 from agent.config.load import load
 from agent.config.model import Config, Tables
 from agent.config.reference import file_reference, reference
 from agent.config.schema import json_schema
+from agent.ports import ActionType, ChannelType, CheckType
 from alerts.channels import CHANNELS
 from checks import CHECKS
 from tests.config.refusals import refusals, written
 
 ROOT = Path(__file__).parent.parent.parent
 REAL = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
+TYPES = (REAL.checks, REAL.actions, REAL.channels)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +46,21 @@ def test_the_committed_reference_page_is_what_the_models_say(page: str, text: st
 
 def test_every_type_and_every_option_of_it_is_on_the_page() -> None:
     page = reference(REAL)
-    for table in (REAL.checks, REAL.actions, REAL.channels):
+    for table in TYPES:
         for name, kind in table.items():
             section = page.split(f"\n### {name}\n", 1)[1].split("\n### ", 1)[0]
             assert kind.about in page
             assert section.strip()
+
+
+@pytest.mark.parametrize("kind", [kind for table in TYPES for kind in table.values()], ids=lambda kind: kind.name)
+def test_every_option_says_what_it_means(kind: CheckType[Any] | ActionType[Any] | ChannelType[Any]) -> None:
+    assert list(undescribed(kind.options)) == []
+
+
+@pytest.mark.parametrize("words", ["`True`", "`False`", "`None`"])
+def test_the_page_of_the_types_speaks_yaml_and_not_python(words: str) -> None:
+    assert words not in reference(REAL)
 
 
 def test_the_schema_of_the_real_types_is_a_schema_and_takes_the_default_configuration() -> None:
@@ -92,6 +107,15 @@ def test_the_examples_in_the_comments_of_the_default_configuration_are_right(tmp
     assert config.services["photos-api"].policy.fallback == {"oncall": ("ops-hook",)}
     assert config.agent.traces
     assert len(config.logs) == 2
+
+
+def undescribed(model: Model, prefix: str = "") -> Iterator[str]:
+    """The options without a word on what they mean, those of an option within an option as `expect.status`."""
+    yield from (f"{prefix}{key}" for key, field in keys(model).items() if not (field.description or "").strip())
+    for key, models in nested(model).items():
+        for inner in models:
+            if inner is not model:
+                yield from undescribed(inner, f"{prefix}{key}.")
 
 
 def uncommented(text: str) -> str:
