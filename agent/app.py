@@ -281,7 +281,7 @@ class App:
         except TimeoutError:
             lines = []
         if lines:
-            evidence.pop("Output", None)  # the same lines, unparsed
+            evidence.pop("output", None)  # the same lines, unparsed
             text = "\n".join(f"{line.at:%H:%M:%S} {line.level:<8} {line.text}" for line in lines)
             evidence["Last log lines before the first miss"] = text
         return {name: redact(text) for name, text in evidence.items()}
