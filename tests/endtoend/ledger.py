@@ -46,6 +46,11 @@ def open_incidents(database: Path) -> list[str]:
     return [name for (name,) in _select(database, "select name from services where incident <> ''")]
 
 
+def beats(database: Path) -> list[str]:
+    """What is remembered of the pushed heartbeats."""
+    return [body for (body,) in _select(database, "select body from beats")]
+
+
 def unsettled(database: Path) -> list[Row]:
     return [row for row in outbox(database) if row.status in ("pending", "claimed")]
 

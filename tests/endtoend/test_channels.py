@@ -38,10 +38,10 @@ def test_a_channel_that_never_answers_delays_neither_another_page_nor_a_check(
                 seconds = next(float(e["data"]["seconds"]) for e in agent.timeline(name) if e["kind"] == "delivered")
                 assert seconds < 1, f"the page of {name} took {seconds} s"
             begin = monotonic()
-            wait_for(lambda: monotonic() - begin > 4, 6)
+            wait_for(lambda: monotonic() - begin > 2.5, 5)
             gaps = [later - sooner for sooner, later in pairwise(steady.asked)]
             assert max(gaps[1:]) < 1.5, f"the cadence of a check suffered: {gaps}"
-            assert agent.value("codeblue_outbox_oldest_seconds") > 3
+            assert agent.value("codeblue_outbox_oldest_seconds") > 1
 
 
 def opened(events: list[dict[str, str]]) -> list[dict[str, str]]:

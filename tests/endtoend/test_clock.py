@@ -12,6 +12,7 @@ import pytest
 from tests.endtoend.agent import Agent, wait_for
 from tests.endtoend.around import Receiver, Service
 from tests.endtoend.conftest import MakeAgent
+from tests.endtoend.ledger import beats
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="Debian's faketime is not installed")
@@ -53,6 +54,7 @@ def two_services(web: Service, ill: Service, hook: Receiver) -> dict[str, object
         "services": [
             {"name": "web", "checks": [{"http": web.url}], "page": ["hook"]},
             {"name": "ill", "checks": [{"http": ill.url}], "page": ["hook"], "remind": "1h"},
+            {"name": "job", "checks": [{"heartbeat": {"every": "1h", "grace": "1m"}, "name": "worker"}]},
         ],
         "channels": {"hook": hook.channel},
     }
@@ -74,7 +76,7 @@ def test_steps_of_the_wall_clock_stop_no_check_and_make_no_miss(
             wait_for(lambda: agent.runs("web") >= before + 2, 3, f"checks have stopped after {step} s")  # noqa: B023
             assert abs(last_run(agent) - shown - step) < 10, "the agent does not live in the new time"
             assert len(agent.events("clock_stepped")) == number
-        the_agent_s_own_chores_go_on(agent)
+            the_agent_s_own_chores_go_on(agent)
         passed = agent.value('codeblue_check_runs_total{service="web",check="http",type="http",verdict="pass"')
         assert passed == agent.runs("web")
         wait_for(lambda: agent.readyz()[0] == 200, 5)
@@ -91,9 +93,10 @@ def last_run(agent: Agent) -> float:
 
 
 def the_agent_s_own_chores_go_on(agent: Agent) -> None:
-    """What is done every ten seconds finds a store that was taken away, what is done every second heals it."""
-    agent.database.unlink()
-    wait_for(lambda: agent.database.exists(), 13, "nobody looks after the store any more")
+    """Heartbeats are stored once a second."""
+    before = beats(agent.database)
+    assert agent.ask("/beat/job/worker", b"")[0] == 200
+    wait_for(lambda: beats(agent.database) != before, 3, "nobody stores heartbeats any more")
 
 
 @needs_faketime
