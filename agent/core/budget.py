@@ -30,11 +30,13 @@ def refusal(restarts: tuple[datetime, ...], policy: RestartPolicy, at: datetime,
 
 
 def not_before(restarts: tuple[datetime, ...], policy: RestartPolicy, at: datetime) -> datetime:
-    """The earliest moment for the next restart: now for the first of a window, then doubling from `backoff`."""
+    """The earliest moment for the next restart: now for the first of a window, then doubling from `backoff`, but never
+    longer than the window itself: waiting is no way of giving up unseen."""
     recent = spent(restarts, policy, at)
     if not recent:
         return at
-    return max(recent) + policy.backoff * (1 << (len(recent) - 1))
+    doublings = min(len(recent) - 1, 30)
+    return max(recent) + min(policy.backoff * (1 << doublings), policy.per)
 
 
 def in_words(span: timedelta) -> str:

@@ -322,3 +322,12 @@ def test_what_the_agent_has_just_started_itself_is_given_time_without_a_word() -
     assert night.restarts == []
     night.time_is(30)
     assert len(night.restarts) == 1
+
+
+def test_a_backoff_never_grows_beyond_the_window_however_large_the_budget() -> None:
+    large = replace(RESTART, at_most=10_000, backoff=timedelta(seconds=10), jitter=0)
+    tried = tuple(at(second) for second in range(60))
+    night = story(large)
+    night.state = replace(night.state, restarts=tried)
+    night.sees(FAIL, 100, 102)
+    assert night.state.wake_at == at(59) + large.per
