@@ -109,8 +109,12 @@ async def test_a_container_without_enough_memory_fails_for_that_reason(docker: D
     docker.run("hungry", "exec busybox tail /dev/zero", "--memory=8m", "--memory-swap=8m")
     docker.wait("hungry", lambda state: state["Status"] == "exited")
     result = await run(docker, "hungry")
-    assert (result.verdict, result.reason) == (FAIL, "oom")
-    assert "killed for lack of memory" in result.summary
+    assert result.verdict is FAIL
+    if docker.state("hungry")["OOMKilled"]:  # dockerd now and then loses the kernel's word; the check says what it knows
+        assert result.reason == "oom"
+        assert "killed for lack of memory" in result.summary
+    else:
+        assert (result.reason, result.values["exit_status"]) == ("exited", 137)
 
 
 @real
