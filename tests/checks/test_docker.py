@@ -110,7 +110,8 @@ async def test_a_container_without_enough_memory_fails_for_that_reason(docker: D
     docker.wait("hungry", lambda state: state["Status"] == "exited")
     result = await run(docker, "hungry")
     assert result.verdict is FAIL
-    if docker.state("hungry")["OOMKilled"]:  # dockerd now and then loses the kernel's word; the check says what it knows
+    # dockerd now and then loses the kernel's word on it; the check can only say what dockerd knows
+    if docker.state("hungry")["OOMKilled"]:
         assert result.reason == "oom"
         assert "killed for lack of memory" in result.summary
     else:
