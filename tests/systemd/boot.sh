@@ -2,8 +2,9 @@
 # Becomes systemd as pid 1 of a machine of its own. Runs as pid 1 of new pid, mount, uts, ipc and network namespaces:
 #   boot.sh FOLDER CGROUP REPOSITORY PYTHON_HOME
 # FOLDER is an empty folder to mount things on, CGROUP the name for the machine's cgroup, REPOSITORY is shown read-only
-# as /opt/src, and PYTHON_HOME (the interpreter's prefix) where it is. Everything that is written goes to a tmpfs; all
-# mounts are seen by this mount namespace alone and vanish with it.
+# as /opt/src, and PYTHON_HOME (the interpreter's prefix) as /opt/python, since where it is may be a home that another
+# user can't enter. Everything that is written goes to a tmpfs; all mounts are seen by this mount namespace alone and
+# vanish with it.
 set -eu
 folder=$1 cgroup=$2 repository=$3 python_home=$4
 root=$folder/root
@@ -19,10 +20,10 @@ echo 0 >"$folder/cgroups/$cgroup/cgroup.procs"
 umount "$folder/cgroups"
 
 mount -t overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" machine "$root"
-mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/opt/src" "$root/.old" "$root$python_home"
+mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/opt/src" "$root/.old" "$root/opt/python"
 mount --bind "$repository" "$root/opt/src"
 mount -o remount,bind,ro "$root/opt/src"
-[ "$python_home" = /usr ] || mount --rbind "$python_home" "$root$python_home"
+mount --rbind "$python_home" "$root/opt/python"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys" # the kernel's settings are the host's: they are not to be touched
 mount -o remount,bind,ro "$root/proc/sys"

@@ -160,13 +160,16 @@ def _wait_until_up(machine: Machine, process: "subprocess.Popen[bytes]", said: P
 
 def _put_in_place(machine: Machine) -> None:
     """/opt/codeblue: an environment as `python -m venv` makes it, whose packages are those of the tests'."""
+    machine.write("/etc/ld.so.conf.d/python.conf", "/opt/python/lib\n")  # for an interpreter with a libpython.so
+    machine.run("ldconfig")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     inside = packages.replace(str(REPOSITORY), "/opt/src", 1)
     home = "/opt/codeblue"
     machine.run("mkdir", "-p", f"{home}/bin")
-    machine.run("ln", "-s", os.path.realpath(sys.executable), f"{home}/bin/python")
-    machine.write(f"{home}/pyvenv.cfg", f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n")
+    python = os.path.realpath(sys.executable).replace(sys.base_prefix, "/opt/python", 1)
+    machine.run("ln", "-s", python, f"{home}/bin/python")
+    machine.write(f"{home}/pyvenv.cfg", "home = /opt/python/bin\ninclude-system-site-packages = false\n")
     machine.write(f"{home}/lib/{version}/site-packages/codeblue.pth", f"/opt/src\n{inside}\n")
     script = f"#!{home}/bin/python\nimport sys\nfrom agent.cli import main\nsys.exit(main())\n"
     machine.write(f"{home}/bin/codeblue", script, 0o755)
