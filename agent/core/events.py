@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from agent.core.model import CheckResult, Command, Health, Outcome, ServiceState, no_text
+from agent.core.model import CheckResult, Command, Contact, Health, Outcome, ServiceState, no_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,37 @@ class Deployed:
     quiet: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    """A person has taken the open incident on. `until` overrides how long that holds by policy. `incident`, where it is
+    given, must be the open one: a button under an old message acknowledges nothing new."""
+
+    at: datetime
+    by: str
+    until: datetime | None = None
+    incident: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartAsked:
+    """A person orders a restart now. Only what would be dangerous refuses it: one under way, a replica's turn."""
+
+    at: datetime
+    by: str
+    incident: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Something worth a line in the timeline of the service, and in the messages of its open incident when `tell`."""
+
+    at: datetime
+    text: str
+    by: str = ""
+    tell: bool = False
+    evidence: Mapping[str, str] = field(default_factory=no_text)
+
+
 Input = (
     Observed
     | Ticked
@@ -106,6 +137,9 @@ Input = (
     | ClockStepped
     | Approved
     | Deployed
+    | Acknowledged
+    | RestartAsked
+    | Noted
 )
 
 
@@ -132,6 +166,17 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """Why nobody is asked about a service now: a silence, a maintenance window, closed hours, a gathering incident that
+    pages for it. `until` is when that ends as far as is known (the engine ticks the service whenever it changes).
+    With `restarts` nothing is restarted either."""
+
+    why: str
+    until: datetime | None = None
+    restarts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a decision may know beyond its own service: a snapshot taken by the engine.
 
@@ -148,6 +193,9 @@ class Context:
     host_trouble: str = ""  # why no restart on this host can help ("out of disk: / is 99.8 % full")
     agent: str = ""
     trace_link: str = ""  # a URL with {trace_id} in it
+    reach: Mapping[str, tuple[Contact, ...]] = field(default_factory=dict)  # by the escalation's targets, now
+    contacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # person -> channel -> address
+    quiet: Quiet | None = None
 
 
 class EventKind(StrEnum):
@@ -173,6 +221,13 @@ class EventKind(StrEnum):
     REMINDED = "reminded"
     CHECK_RECOVERED = "check_recovered"
     CLOSED = "closed"
+    ACKNOWLEDGED = "acknowledged"
+    ACK_EXPIRED = "ack_expired"
+    ESCALATED = "escalated"
+    QUIETED = "quieted"  # people would have been asked, and the text says why not
+    FLAPPING = "flapping"
+    RESTART_ASKED = "restart_asked"  # by a person
+    NOTED = "noted"
     WARNED = "warned"
     UNKNOWN = "unknown"
     KNOWN = "known"

@@ -53,6 +53,7 @@ class Stage(StrEnum):
     ASKING = "asking"  # people were asked whether it may be restarted
     VERIFYING = "verifying"  # the restart is done: its checks must pass within the window
     PAGED = "paged"  # people were asked
+    QUIET = "quiet"  # people would be asked, but a silence or a window says not now
     WATCHING = "watching"  # nothing to restart and nobody to page: it is only recorded
 
 
@@ -155,13 +156,59 @@ class RestartPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """One way to reach somebody: a configured channel, and the address there (a Slack user, a mail address, a number).
+    Without an address it is the channel itself, a place where people look. `person` is whose address it is."""
+
+    channel: str
+    to: str = ""
+    person: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called in notices and their receipts: "oncall", or "sms/alice"."""
+        return f"{self.channel}/{self.person}" if self.person else self.channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscalationStep:
+    """Whom to ask, and how long they have to acknowledge before the next step. `notify` are targets: "oncall:NAME" (who
+    is on call by that schedule at that moment), "person:NAME", "channel:NAME"."""
+
+    notify: tuple[str, ...]
+    wait: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """The steps of one escalation policy. After the last one it begins again `repeat` times. An acknowledgement holds
+    it for `ack_for` (zero: until the incident is over)."""
+
+    name: str
+    steps: tuple[EscalationStep, ...]
+    repeat: int = 0
+    ack_for: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flapping:
+    """A service that goes down `at_most` times or more within `per` is flapping: its incident stays open, and says so
+    once, until it has stayed up for `calm`."""
+
+    at_most: int = 4
+    per: timedelta = timedelta(hours=1)
+    calm: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything that config says about how one service is decided on.
 
     `page` are the channels that are asked when people are needed, `notify` the quiet ones that get notes.
     `fallback` names, for each channel, where a page goes that the channel did not take within `page_deadline`
     or refused for good. `remind` repeats an unresolved page (zero: never). `unknown_after` is how long a check
-    may be unable to tell before that itself is paged (zero: never).
+    may be unable to tell before that itself is paged (zero: never). `escalation` are the people who are asked beside
+    the channels of `page`, step by step. `severity` and `labels` are what routes, silences and windows look at.
     """
 
     service: str
@@ -176,6 +223,15 @@ class Policy:
     unknown_after: timedelta = timedelta(minutes=5)
     runbook: str = ""
     group: str = ""  # replicas of one thing: restarted one at a time, the first result deciding for the rest
+    escalation: Escalation | None = None
+    severity: str = "critical"
+    labels: Mapping[str, str] = field(default_factory=no_text)
+    flapping: Flapping | None = None
+
+    @property
+    def pages(self) -> bool:
+        """Whether anybody at all is asked when people are needed."""
+        return bool(self.page or self.escalation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +269,8 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A channel that was asked to page, and what became of it: the debt that a closing message settles."""
+    """A channel that was asked to page, and what became of it: the debt that a closing message settles. For a person's
+    address `channel` is "CHANNEL/PERSON" (`Contact.name`), `to` the address and `person` whose it is."""
 
     channel: str
     key: str
@@ -223,6 +280,21 @@ class Asked:
     instead_of: str = ""  # the channel this one stands in for
     escaped: bool = False  # its own fallback was already asked
     reminder: str = ""  # key of the last reminder
+    to: str = ""
+    person: str = ""
+
+    @property
+    def contact(self) -> Contact:
+        return Contact(channel=self.channel.partition("/")[0], to=self.to, person=self.person)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """Somebody said "mine". It stops escalation and reminders until it expires (None: until the incident is over)."""
+
+    by: str
+    at: datetime
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +337,12 @@ class Incident:
     granted: bool = False  # a person approved the next restart, which has not been ordered yet
     evidence: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
+    step: int = 0  # of the escalation: the next one to be taken
+    round: int = 0  # how often the escalation has begun again
+    escalate_at: datetime | None = None  # when the next step is due unless somebody acknowledges
+    ack: Acknowledgement | None = None
+    quiet: str = ""  # why nobody is asked now, empty while nothing holds pages back
+    flapping: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +363,7 @@ class ServiceState:
     unknown_since: datetime | None = None
     deployed_until: datetime | None = None  # somebody is deploying: nothing is restarted until then
     record: Mapping[str, Record] = field(default_factory=dict)  # by kind of failure
+    openings: tuple[datetime, ...] = ()  # when incidents were opened lately, for flapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +387,9 @@ class Notice:
     `incident` groups the notices of one incident (an update edits the opening message, a closing one ends its
     thread). `facts` are short labelled texts in display order ("Check", "Since", "Tried"); `evidence` are longer ones
     by name; both come from outside and must be escaped and truncated by the channel. `note` says what is unusual
-    about this message ("#oncall did not take this page: invalid_auth").
+    about this message ("#oncall did not take this page: invalid_auth"). `to` is the address on that channel where it is
+    for one person; `channel` is then "CHANNEL/PERSON". `offers` are what a person may do about it from the message:
+    "ack", "silence", "restart", "approve:KEY".
     """
 
     key: str
@@ -325,6 +406,11 @@ class Notice:
     note: str = ""
     runbook: str = ""
     trace_id: str = ""
+    to: str = ""
+    person: str = ""
+    offers: tuple[str, ...] = ()
+    severity: str = ""
+    labels: Mapping[str, str] = field(default_factory=no_text)
 
 
 Command = Restart | Notice
