@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckPolicy
+from agent.core.model import CheckPolicy, CheckResult
 from agent.core.schedule import phase
-from agent.ports import CheckContext, CheckResult, CheckRow, CheckType, Options
+from agent.ports import CheckContext, CheckRow, CheckType, Options
 from agent.runtime.calendar import CronSlots
 from agent.runtime.clock import Clock
 from agent.runtime.probe import Probe

@@ -11,8 +11,8 @@ from time import monotonic
 
 import pytest
 
-from agent.core.model import Outcome
-from agent.ports import ActionOutcome, Outgoing, Receipt, Run, Verdict, VersionConflict
+from agent.core.model import Outcome, Verdict
+from agent.ports import ActionOutcome, Outgoing, Receipt, Run, VersionConflict
 from agent.stores import ResilientStore, SqlStore
 from tests.stores import faults
 from tests.stores.makers import T0, Troubles, at, decided, down, event, healthy, notice, resilient, restart, told

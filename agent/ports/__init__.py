@@ -1,0 +1,53 @@
+"""The contracts between the core and the world. Each says what is promised and what may be raised.
+
+Whatever implements one of these may import this module and `agent.core`, and nothing of its siblings; `agent.app`
+is the only place that knows every concrete class.
+"""
+
+from agent.ports.actions import ActionOutcome, ActionType, ChildProcesses, ProcessSpec, Remediator
+from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
+from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt
+from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
+from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
+from agent.ports.logs import LogBook, LogLine, LogSpec
+from agent.ports.options import O, Options
+from agent.ports.store import Outgoing, Run, Store, Stored, StoreUnavailable, VersionConflict
+from agent.ports.table import CheckRow, ServiceRow
+
+__all__ = [
+    "ActionOutcome",
+    "ActionType",
+    "Beat",
+    "BeatBook",
+    "BeatIntake",
+    "BeatState",
+    "Channel",
+    "ChannelType",
+    "CheckContext",
+    "CheckRow",
+    "CheckType",
+    "ChildProcesses",
+    "DeliveryError",
+    "HttpAnswer",
+    "HttpClient",
+    "HttpRequest",
+    "LogBook",
+    "LogLine",
+    "LogSpec",
+    "O",
+    "Options",
+    "Outgoing",
+    "ProcessSpec",
+    "Receipt",
+    "Remediator",
+    "ResolveError",
+    "Resolver",
+    "Run",
+    "ServiceRow",
+    "Store",
+    "StoreUnavailable",
+    "Stored",
+    "Tools",
+    "VersionConflict",
+    "Vitals",
+]

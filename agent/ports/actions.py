@@ -1,0 +1,55 @@
+"""What restarts things: actions, and the processes that the agent supervises."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol
+
+from agent.core.model import Outcome, Restart, no_text
+from agent.ports.options import O
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionOutcome:
+    """How an action ended, with the evidence taken just before it (at most 256 KiB in all)."""
+
+    outcome: Outcome
+    detail: str = ""
+    evidence: Mapping[str, str] = field(default_factory=no_text)
+
+
+class Remediator(Protocol):
+    """Restarts one service. Never raises for "it did not work", and ends by itself within its own timeout."""
+
+    async def perform(self, order: Restart) -> ActionOutcome: ...
+
+
+class ChildProcesses(Protocol):
+    """The processes that the agent supervises, by the name that config gives them."""
+
+    async def restart(self, name: str, *, timeout: float) -> ActionOutcome: ...
+
+    def pid(self, name: str) -> int | None:
+        """The running process, None when it is not running or not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionType(Generic[O]):
+    """One type of restart: `build` makes the remediator for one service's options. `short` as in CheckType."""
+
+    name: str
+    options: type[O]
+    build: Callable[[O, ChildProcesses], Remediator]
+    about: str
+    short: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """A process that the agent starts at boot, restarts on order and stops with itself. `command` is an argv."""
+
+    name: str
+    command: tuple[str, ...]
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    stop_timeout: float = 5.0  # seconds between SIGTERM and SIGKILL
