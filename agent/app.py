@@ -43,6 +43,7 @@ from agent.runtime.prober import Prober
 from agent.runtime.recorder import Recorder
 from agent.runtime.resolver import ThreadResolver
 from agent.runtime.scheduler import Scheduler
+from agent.runtime.signals import Signals
 from agent.stores import open_store
 from agent.telemetry.logging import redact, register_secret
 from agent.telemetry.metrics import Metrics
@@ -114,6 +115,7 @@ class App:
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
+        self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
         self.engine.run_again = self.prober.start_confirming
         self.engine.host_trouble = lambda: self.vitals.host_trouble
         self.housekeeping = self._housekeeping()
@@ -219,7 +221,8 @@ class App:
                 self.engine.tell(name, Deployed(at=now, until=now + restart.ladder[0].verify, quiet=True))
 
     def _watch_orphans(self, stored: Mapping[str, Stored]) -> list[str]:
-        """Services that the store knows and config does not: watched until what is open of them is closed."""
+        """Services that config does not name: watched until what is open is closed; those fed from outside go on."""
+        self.signals.restore(stored)
         orphans = [name for name in stored if name not in self.engine.table]
         for name in orphans:
             row = ServiceRow(name=name, state=stored[name].state)
@@ -294,8 +297,8 @@ class App:
         self.logs.feed_text(f"process:{process}", self.owners.get(process, process), text)
 
     def _policy(self, service: str) -> Policy | None:
-        spec = self.config.services.get(service)
-        return spec.policy if spec else None
+        watched = self.engine.table.get(service)
+        return watched.policy if watched else None
 
     async def _replay(self, keys: Sequence[str]) -> int:
         count = await self.store.replay(keys, self.clock.now())
