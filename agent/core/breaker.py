@@ -6,13 +6,11 @@ from datetime import datetime
 
 from agent.core import budget
 from agent.core.draft import Draft
-from agent.core.model import Incident, Mode, Outcome, Record, RestartPolicy, Stage
+from agent.core.model import UNDONE, Incident, Mode, Outcome, Record, RestartPolicy, Stage
 
 SHARED = 0.34  # of a group that fails at once: more than this is one cause, and one canary decides for all
 ENOUGH_CASES = 4  # of a kind of failure before its record is believed
 LONG_RECORD = 20  # beyond this, older cases weigh half
-
-_UNDONE = frozenset({Outcome.EXPIRED, Outcome.REFUSED})
 
 
 def refusal(draft: Draft, policy: RestartPolicy) -> str:
@@ -25,6 +23,9 @@ def refusal(draft: Draft, policy: RestartPolicy) -> str:
         return f"not restarted: {last.detail}"
     if incident.rung >= len(policy.ladder):
         return f"every step was tried: {', '.join(step.action for step in policy.ladder)}"
+    if waited_out(draft, policy):
+        waited = budget.in_words(draft.at - (incident.later_since or draft.at))
+        return f"not restarted: after {waited}, {last.detail if last else 'it is still starting'}"
     if context.host_trouble:
         return f"not restarted: this host is {context.host_trouble}"
     group = context.group
@@ -36,6 +37,13 @@ def refusal(draft: Draft, policy: RestartPolicy) -> str:
     if hopeless := _hopeless(draft, policy):
         return hopeless
     return budget.refusal(draft.state.restarts, policy, draft.at, context.restarts_left)
+
+
+def waited_out(draft: Draft, policy: RestartPolicy) -> bool:
+    """Whether it is still starting after as long as it is given after a restart."""
+    since = draft.incident.later_since
+    rung = min(draft.incident.rung, len(policy.ladder) - 1)
+    return since is not None and draft.at >= since + policy.ladder[rung].verify
 
 
 def not_before(draft: Draft, policy: RestartPolicy) -> datetime:
@@ -56,7 +64,7 @@ def kind_of(incident: Incident) -> str:
 def learned(draft: Draft) -> Mapping[str, Record]:
     """The records after the open incident, which is about to close: restarts healed it if nobody had to be asked."""
     incident = draft.incident
-    if all(tried.outcome in _UNDONE or tried.outcome is None for tried in incident.tried):
+    if all(tried.outcome in UNDONE or tried.outcome is None for tried in incident.tried):
         return draft.state.record
     kind = kind_of(incident)
     known = draft.state.record.get(kind, Record())

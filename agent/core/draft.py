@@ -70,14 +70,20 @@ class Draft:
         )
 
 
+TIMED = (Stage.VERIFYING, Stage.WAITING, Stage.RESTARTING, Stage.ASKING)
+
+
 def waking_time(state: ServiceState, policy: Policy) -> datetime | None:
     """When time itself has something to decide about this service: the earliest of all that it waits for."""
     waits: list[datetime | None] = []
     incident = state.incident
     if incident is not None:
-        if incident.stage in (Stage.VERIFYING, Stage.WAITING, Stage.RESTARTING, Stage.ASKING):
+        if incident.stage in TIMED or incident.quiet:
             waits.append(incident.until)
-        waits.append(incident.remind_at)
+        if not incident.quiet:
+            waits.append(incident.remind_at)
+            waits.append(incident.escalate_at if incident.ack is None else incident.ack.until)
+        waits.append(incident.calm_at)
         waits += [
             asked.at + policy.page_deadline
             for asked in incident.asked

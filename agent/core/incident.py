@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from agent.core import breaker, budget, notices
+from agent.core import breaker, budget, flapping, notices, paging
 from agent.core.draft import Draft, shifted
 from agent.core.events import (
+    Acknowledged,
     Approved,
     ClockStepped,
     Confirm,
@@ -13,10 +14,12 @@ from agent.core.events import (
     Deployed,
     EventKind,
     Input,
+    Noted,
     NoticeDelivered,
     NoticeFailed,
     Observed,
     PolicyChanged,
+    RestartAsked,
     RestartFinished,
     ServiceRemoved,
     Ticked,
@@ -31,7 +34,7 @@ from agent.core.model import (
     Stage,
     Verdict,
 )
-from agent.core.remedy import approved, escape, plan, restart_finished, sick_parents, time_passed
+from agent.core.remedy import approved, asked_for, plan, restart_finished, sick_parents, time_passed
 
 __all__ = ["decide"]
 
@@ -58,11 +61,23 @@ def decide(state: ServiceState, event: Input, policy: Policy, context: Context) 
                 _close(draft, "is no longer watched: config does not name it any more")
         case ClockStepped():
             draft.state = shifted(state, event.by)
+        case Approved() | Deployed() | Acknowledged() | RestartAsked() | Noted():
+            _said_by_people(draft, event)
+    return draft.finish(state)
+
+
+def _said_by_people(draft: Draft, event: Approved | Deployed | Acknowledged | RestartAsked | Noted) -> None:
+    match event:
         case Approved():
             approved(draft, event)
         case Deployed():
             _deployed(draft, event)
-    return draft.finish(state)
+        case Acknowledged():
+            paging.acknowledged(draft, event)
+        case RestartAsked():
+            asked_for(draft, event)
+        case Noted():
+            _noted(draft, event)
 
 
 def _deployed(draft: Draft, event: Deployed) -> None:
@@ -70,6 +85,13 @@ def _deployed(draft: Draft, event: Deployed) -> None:
     if not event.quiet:
         by = f" by {event.by}" if event.by else ""
         draft.say(EventKind.DEPLOYED, f"being deployed{by}: nothing is restarted until {event.until:%H:%M:%S} UTC")
+
+
+def _noted(draft: Draft, event: Noted) -> None:
+    draft.say(EventKind.NOTED, event.text, **({"by": event.by} if event.by else {}))
+    if event.tell and draft.state.incident is not None:
+        draft.change_incident(evidence={**draft.incident.evidence, **event.evidence})
+        notices.update(draft, f"{draft.state.service}: {event.text}")
 
 
 def _observed(draft: Draft, event: Observed) -> None:
@@ -134,14 +156,17 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
             failing=(*draft.incident.failing, event.check), evidence={**draft.incident.evidence, **seen}
         )
         draft.say(EventKind.CHECK_JOINED, f"{event.check} is down too: {after.summary}", check=event.check)
-        if draft.incident.stage is Stage.PAGED:
+        if draft.incident.calm_at is not None:
+            _down_again(draft)
+        elif draft.incident.stage is Stage.PAGED:
             notices.update(draft, f"{draft.state.service}: {event.check} is down too")
     elif event.check in draft.incident.failing and not _still_bad(draft, event.check):
         left = tuple(name for name in draft.incident.failing if name != event.check)
         draft.change_incident(failing=left)
         draft.say(EventKind.CHECK_RECOVERED, f"{event.check} passes again", check=event.check)
         if not left:
-            _close(draft, "recovered")
+            if not flapping.calms_down(draft):
+                _close(draft, "recovered")
             return
     if event.check not in draft.incident.failing:
         return
@@ -150,6 +175,13 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
         draft.confirm_soon(event.check)
     if stage is Stage.HELD and _seen_bad(draft, after):
         _release(draft, event)
+
+
+def _down_again(draft: Draft) -> None:
+    """A flapping service went down once more. Who was asked knows that it does that."""
+    flapping.opened(draft)
+    if draft.incident.stage is not Stage.PAGED:
+        plan(draft)
 
 
 def _seen_bad(draft: Draft, check: CheckState) -> bool:
@@ -203,6 +235,7 @@ def _open(draft: Draft, check: str, state: CheckState, event: Observed | None) -
         reason=incident.reason,
         seconds=f"{(draft.at - first_miss_at).total_seconds():.3f}",
     )
+    flapping.opened(draft)
 
 
 def _evidence(event: Observed | None) -> dict[str, str]:
@@ -236,7 +269,11 @@ def _close(draft: Draft, how: str) -> None:
 
 def _ticked(draft: Draft) -> None:
     if draft.state.incident is not None:
-        time_passed(draft)
+        calm_at = draft.incident.calm_at
+        if calm_at is not None and draft.at >= calm_at:
+            _close(draft, "stopped flapping")
+        else:
+            time_passed(draft)
         return
     since, limit = draft.state.unknown_since, draft.policy.unknown_after
     if since is None or not limit or draft.at < since + limit or draft.context.blind:
@@ -274,7 +311,7 @@ def _undelivered(draft: Draft, event: NoticeFailed) -> None:
         asked=tuple(replace(a, failed=event.reason) if a.key == event.key else a for a in draft.incident.asked)
     )
     if not asked.escaped:
-        escape(draft, event.key, event.reason)
+        paging.escape(draft, event.key, event.reason)
 
 
 def _policy_changed(draft: Draft) -> None:
@@ -288,7 +325,7 @@ def _policy_changed(draft: Draft) -> None:
     failing = tuple(name for name in draft.incident.failing if name in draft.policy.checks)
     if failing != draft.incident.failing:
         draft.change_incident(failing=failing)
-    if not failing:
+    if not failing and draft.incident.calm_at is None:
         _close(draft, "is no longer judged by the check that failed: config does not name it any more")
-    elif draft.incident.stage is Stage.WATCHING and draft.policy.page:
+    elif draft.incident.stage is Stage.WATCHING and draft.policy.pages:
         plan(draft)

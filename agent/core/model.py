@@ -75,7 +75,12 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"  # the agent died between starting it and noting its end: never run again by itself
     EXPIRED = "expired"  # it was never started and is too old to be right now
-    REFUSED = "refused"  # the action saw that it must not: stopped by an operator, masked, still starting
+    REFUSED = "refused"  # the action saw that it must not: stopped by an operator, masked
+    LATER = "later"  # not now: it is still starting or stopping by itself, so it is waited for
+
+
+UNDONE = frozenset({Outcome.EXPIRED, Outcome.REFUSED, Outcome.LATER})
+"""The outcomes of an order that never came to be: none of them costs any budget."""
 
 
 class Mode(StrEnum):
@@ -335,6 +340,8 @@ class Incident:
     rung: int = 0  # the step of the ladder that is next or under way
     approval: Approval | None = None
     granted: bool = False  # a person approved the next restart, which has not been ordered yet
+    orders: int = 0  # how many restarts were ordered: part of their keys
+    later_since: datetime | None = None  # since when it is waited for, as it is still starting
     evidence: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
     step: int = 0  # of the escalation: the next one to be taken
@@ -343,6 +350,7 @@ class Incident:
     ack: Acknowledgement | None = None
     quiet: str = ""  # why nobody is asked now, empty while nothing holds pages back
     flapping: bool = False
+    calm_at: datetime | None = None  # when a flapping service that is up has been well for long enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +371,8 @@ class ServiceState:
     unknown_since: datetime | None = None
     deployed_until: datetime | None = None  # somebody is deploying: nothing is restarted until then
     record: Mapping[str, Record] = field(default_factory=dict)  # by kind of failure
-    openings: tuple[datetime, ...] = ()  # when incidents were opened lately, for flapping
+    openings: tuple[datetime, ...] = ()  # when it went down lately, for flapping
+    closings: tuple[datetime, ...] = ()  # and when it was up again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,6 +387,7 @@ class Restart:
     at: datetime
     trace_id: str = ""
     step: int = 0  # which rung of the service's ladder
+    grace: timedelta = timedelta(0)  # what was started, by whomever, less than this ago is left alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

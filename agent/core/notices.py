@@ -1,16 +1,18 @@
 """What a message says, decided and frozen at the moment when it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
+from agent.core import flapping
 from agent.core.budget import in_words
 from agent.core.draft import Draft
 from agent.core.events import EventKind
-from agent.core.model import Asked, Incident, Notice, NoticeKind, Outcome, Tried
+from agent.core.model import Asked, Contact, Incident, Mode, Notice, NoticeKind, Outcome, Stage, Tried
 
 UNDELIVERED = "The page that opened this incident never arrived here."
+AT_IT = (Stage.RESTARTING, Stage.VERIFYING)
 _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
     {
         None: "still running",
@@ -20,29 +22,41 @@ _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
         Outcome.INTERRUPTED: "cut off by a restart of the agent",
         Outcome.EXPIRED: "never started",
         Outcome.REFUSED: "refused",
+        Outcome.LATER: "not now",
     }
 )
 
 
-def page(draft: Draft, channels: tuple[str, ...], *, instead_of: str = "", note: str = "") -> None:
-    """Ask these channels to page, each once per incident."""
-    for channel in channels:
-        if any(asked.channel == channel for asked in draft.incident.asked):
+def page(draft: Draft, contacts: Iterable[Contact], *, instead_of: str = "", note: str = "") -> None:
+    """Ask these to page, each once per incident."""
+    for contact in contacts:
+        if any(asked.channel == contact.name for asked in draft.incident.asked):
             continue
-        text = "cannot tell whether it is well" if draft.incident.reason == "unknown" else "is down"
-        key = _notify(draft, channel, NoticeKind.OPENED, f"{draft.state.service} {text}", note=note)
-        asked = Asked(channel=channel, key=key, at=draft.at, instead_of=instead_of)
+        title = f"{draft.state.service} {_what(draft.incident)}"
+        key = _notify(draft, contact, NoticeKind.OPENED, title, note=note)
+        asked = Asked(
+            channel=contact.name, key=key, at=draft.at, instead_of=instead_of, to=contact.to, person=contact.person
+        )
         draft.change_incident(asked=(*draft.incident.asked, asked))
         via = f" instead of {instead_of}" if instead_of else ""
-        draft.say(EventKind.PAGED, f"asked {channel} to page{via}", channel=channel, key=key)
+        draft.say(EventKind.PAGED, f"asked {contact.name} to page{via}", channel=contact.name, key=key)
 
 
-def remind(draft: Draft) -> None:
-    """Say again, to every channel that was asked, that it is not over."""
+def _what(incident: Incident) -> str:
+    if incident.flapping:
+        return "is flapping"
+    return "cannot tell whether it is well" if incident.reason == "unknown" else "is down"
+
+
+def remind(draft: Draft, only: Collection[str] | None = None) -> None:
+    """Say again, to every channel that was asked (or `only` to these), that it is not over."""
     incident = draft.incident
-    title = f"{draft.state.service} is still down ({in_words(draft.at - incident.first_miss_at)})"
+    state = "is still flapping" if incident.flapping else "is still down"
+    title = f"{draft.state.service} {state} ({in_words(draft.at - incident.first_miss_at)})"
     for asked in incident.asked:
-        key = _notify(draft, asked.channel, NoticeKind.REMINDER, title)
+        if only is not None and asked.channel not in only:
+            continue
+        key = _notify(draft, asked.contact, NoticeKind.REMINDER, title)
         changed = tuple(replace(a, reminder=key) if a.key == asked.key else a for a in draft.incident.asked)
         draft.change_incident(asked=changed)
         draft.say(EventKind.REMINDED, f"reminded {asked.channel}", channel=asked.channel, key=key)
@@ -51,7 +65,7 @@ def remind(draft: Draft) -> None:
 def update(draft: Draft, title: str) -> None:
     """Tell the channels that were asked what has changed; nobody is woken by it."""
     for asked in draft.incident.asked:
-        _notify(draft, asked.channel, NoticeKind.UPDATE, title)
+        _notify(draft, asked.contact, NoticeKind.UPDATE, title)
 
 
 def close(draft: Draft, how: str) -> None:
@@ -62,13 +76,13 @@ def close(draft: Draft, how: str) -> None:
         if not asked.delivered:
             draft.cancelled.append(asked.key)
         note = "" if asked.delivered else UNDELIVERED
-        _notify(draft, asked.channel, NoticeKind.RESOLVED, f"{draft.state.service} {how}", note=note)
+        _notify(draft, asked.contact, NoticeKind.RESOLVED, f"{draft.state.service} {how}", note=note)
 
 
 def note(draft: Draft, title: str) -> None:
     """A line for the quiet channels, about the open incident."""
     for channel in draft.policy.notify:
-        _notify(draft, channel, NoticeKind.NOTE, title)
+        _notify(draft, Contact(channel=channel), NoticeKind.NOTE, title)
 
 
 def warning(draft: Draft, check: str, summary: str) -> None:
@@ -97,16 +111,18 @@ def incident_id(service: str, at: datetime) -> str:
     return f"{service}-{_stamp(at)}"
 
 
-def _notify(draft: Draft, channel: str, kind: NoticeKind, title: str, *, note: str = "") -> str:
+def _notify(draft: Draft, contact: Contact, kind: NoticeKind, title: str, *, note: str = "") -> str:
     incident = draft.incident
     number = incident.notices + 1
-    key = f"{incident.id}/{channel}/{kind}/{number}"
+    key = f"{incident.id}/{contact.name}/{kind}/{number}"
     draft.commands.append(
         Notice(
             key=key,
             incident=incident.id,
             service=incident.service,
-            channel=channel,
+            channel=contact.name,
+            to=contact.to,
+            person=contact.person,
             kind=kind,
             title=title,
             summary=_summary(draft, incident),
@@ -117,10 +133,28 @@ def _notify(draft: Draft, channel: str, kind: NoticeKind, title: str, *, note: s
             note=note,
             runbook=draft.policy.runbook,
             trace_id=incident.trace_id,
+            offers=_offers(draft, incident, kind),
+            severity=draft.policy.severity,
+            labels=draft.policy.labels,
         )
     )
     draft.change_incident(notices=number)
     return key
+
+
+def _offers(draft: Draft, incident: Incident, kind: NoticeKind) -> tuple[str, ...]:
+    """What whoever reads it may do about it."""
+    if kind in (NoticeKind.RESOLVED, NoticeKind.NOTE):
+        return ()
+    restart = draft.policy.restart
+    can_restart = restart is not None and restart.mode is not Mode.OFF and incident.stage not in AT_IT
+    offers = {
+        "ack": incident.ack is None,
+        f"approve:{incident.approval.key if incident.approval else ''}": incident.approval is not None,
+        "restart": can_restart and incident.approval is None,
+        "silence": not incident.quiet,
+    }
+    return tuple(name for name, offered in offers.items() if offered)
 
 
 def _summary(draft: Draft, incident: Incident) -> str:
@@ -140,6 +174,15 @@ def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
     refused = draft.policy.restart is None
     if refused and not incident.tried:
         facts["Tried"] = "nothing: no restart is configured"
+    if incident.ack is not None:
+        until = f" until {incident.ack.until:%H:%M} UTC" if incident.ack.until else ""
+        facts["Acknowledged"] = f"{incident.ack.by} at {incident.ack.at:%H:%M} UTC{until}"
+    if people := sorted({asked.person for asked in incident.asked if asked.person}):
+        facts["Paged"] = ", ".join(people)
+    if incident.quiet:
+        facts["Quiet"] = incident.quiet
+    if incident.flapping:
+        facts["Flapping"] = flapping.in_words(draft)
     if incident.failing and incident.check not in incident.failing:
         facts["Began as"] = f"{incident.check}: {incident.summary}"
     if sick := [name for name, parent in draft.context.parents.items() if parent.health == "down"]:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.core import breaker, budget, notices
+from agent.core import breaker, budget, notices, paging
 from agent.core.draft import Draft
-from agent.core.events import Approved, Confirm, EventKind, Parent, RestartFinished
-from agent.core.model import Approval, Health, Mode, Outcome, Restart, RestartPolicy, Stage, Tried, Verdict
+from agent.core.events import Approved, Confirm, EventKind, Parent, RestartAsked, RestartFinished
+from agent.core.model import UNDONE, Approval, Health, Mode, Outcome, Restart, RestartPolicy, Stage, Tried, Verdict
 
 LOST_ORDER = timedelta(minutes=10)  # a restart that nobody has reported on for so long is given up
 PAUSE = timedelta(seconds=5)  # how soon a step that was due while nobody could tell is looked at again
@@ -31,19 +31,23 @@ def plan(draft: Draft) -> None:
             draft.change_incident(stage=Stage.HELD, held_by=sick, until=None)
             draft.say(EventKind.HELD, f"held: the cause is probably {', '.join(sick)}", by=", ".join(sick))
         return
+    quiet = draft.context.quiet
+    if quiet is not None and quiet.restarts:
+        paging.hold(draft, quiet)
+        return
     if _too_early(draft):
         draft.change_incident(stage=Stage.WAITING, until=draft.at + PAUSE)
         return
     policy = draft.policy.restart
     if policy is None or incident.reason == "unknown":
-        _page(draft)
+        paging.page(draft)
         return
     if Verdict.FAIL not in _verdicts(draft):
-        _page(draft, "not restarted: its checks cannot tell any more whether it is still down")
+        paging.page(draft, "not restarted: its checks cannot tell any more whether it is still down")
         return
     if refused := breaker.refusal(draft, policy):
         draft.say(EventKind.RESTART_REFUSED, refused)
-        _page(draft, f"{refused}; it is not restarted again until this incident is closed")
+        paging.page(draft, f"{refused}; it is not restarted again until this incident is closed")
         return
     if draft.context.group is not None and draft.context.group.busy:
         draft.change_incident(stage=Stage.WAITING, until=draft.at + PAUSE)  # replicas take turns
@@ -62,7 +66,7 @@ def _go(draft: Draft, policy: RestartPolicy) -> None:
         case Mode.SHADOW:
             text = f"would have restarted by {action} (mode: shadow)"
             draft.say(EventKind.RESTART_SHADOWED, text, action=action)
-            _page(draft, text)
+            paging.page(draft, text)
         case Mode.ASK if not draft.incident.granted:
             _ask(draft, policy, action)
         case _:
@@ -87,7 +91,7 @@ def _ask(draft: Draft, policy: RestartPolicy, action: str) -> None:
     if incident.asked:
         notices.update(draft, f"{draft.state.service}: {text}")
     else:
-        notices.page(draft, draft.policy.page, note=text)
+        paging.ask(draft, text)
 
 
 def approved(draft: Draft, event: Approved) -> None:
@@ -102,15 +106,37 @@ def approved(draft: Draft, event: Approved) -> None:
     draft.say(EventKind.APPROVED, f"{event.by} approved the restart", by=event.by, key=event.key)
     if draft.at > approval.expires_at or incident.stage is not Stage.ASKING:
         draft.say(EventKind.RESTART_REFUSED, "the approval came too late")
-        _page(draft)
+        paging.page(draft)
         return
     draft.change_incident(granted=True)
     plan(draft)  # every other rule still stands
 
 
+def asked_for(draft: Draft, event: RestartAsked) -> None:
+    """A person orders a restart: his judgement stands above budget, mode and record; what is under way goes on."""
+    incident, policy = draft.state.incident, draft.policy.restart
+    refused = ""
+    if incident is None or (event.incident and event.incident != incident.id):
+        refused = "the incident is over"
+    elif policy is None:
+        refused = "no restart is configured"
+    elif incident.stage in (Stage.RESTARTING, Stage.VERIFYING):
+        refused = "one is under way"
+    elif draft.context.group is not None and draft.context.group.busy:
+        refused = f"{draft.context.group.busy} of the same group is being restarted"
+    if refused or policy is None:
+        draft.say(EventKind.RESTART_REFUSED, f"{event.by} asked for a restart, not done: {refused}", by=event.by)
+        return
+    draft.say(EventKind.RESTART_ASKED, f"{event.by} asked for a restart", by=event.by)
+    if draft.incident.rung >= len(policy.ladder):
+        draft.change_incident(rung=0)
+    _order(draft, policy.ladder[draft.incident.rung].action)
+
+
 def unseen(draft: Draft) -> bool:
     """Whether all that is known of the failing checks is from before the agent started."""
-    return draft.context.unseen.issuperset(draft.incident.failing)
+    failing = draft.incident.failing
+    return bool(failing) and draft.context.unseen.issuperset(failing)
 
 
 def _verdicts(draft: Draft) -> set[Verdict | None]:
@@ -132,7 +158,7 @@ def _too_early(draft: Draft) -> bool:
 
 def _order(draft: Draft, action: str) -> None:
     incident = draft.incident
-    attempt = len(incident.tried) + 1
+    attempt = max(incident.orders, len(incident.tried)) + 1
     order = Restart(
         key=f"{incident.id}/restart/{attempt}",
         service=incident.service,
@@ -142,13 +168,15 @@ def _order(draft: Draft, action: str) -> None:
         at=draft.at,
         trace_id=incident.trace_id,
         step=incident.rung,
+        grace=_grace(draft),
     )
     draft.commands.append(order)
     draft.change(restarts=budget.remembered(draft.state.restarts, draft.policy.restart, draft.at))
     draft.change_incident(
         stage=Stage.RESTARTING,
         until=draft.at + LOST_ORDER,
-        tried=(*incident.tried, Tried(key=order.key, at=draft.at, action=action)),
+        tried=(*_without_waits(incident.tried), Tried(key=order.key, at=draft.at, action=action)),
+        orders=attempt,
         held_by=(),
         approval=None,
         granted=False,
@@ -156,14 +184,10 @@ def _order(draft: Draft, action: str) -> None:
     draft.say(EventKind.RESTART_ORDERED, f"restart {attempt} by {action}", action=action, key=order.key)
 
 
-def _page(draft: Draft, refused: str = "") -> None:
-    if not draft.policy.page:
-        if draft.incident.stage is not Stage.WATCHING:
-            draft.change_incident(stage=Stage.WATCHING, until=None)
-        return
-    remind_at = draft.at + draft.policy.remind if draft.policy.remind else None
-    draft.change_incident(stage=Stage.PAGED, until=None, remind_at=remind_at, held_by=())
-    notices.page(draft, draft.policy.page, note=refused)
+def _grace(draft: Draft) -> timedelta:
+    """A start is given as long as a restart of ours, whoever made it: at the first look of an incident."""
+    policy = draft.policy.restart
+    return timedelta(0) if policy is None or draft.incident.tried else policy.ladder[0].verify
 
 
 def restart_finished(draft: Draft, event: RestartFinished) -> None:
@@ -185,10 +209,14 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
         outcome=event.outcome.value,
         key=event.key,
     )
-    if event.outcome in (Outcome.EXPIRED, Outcome.REFUSED):
+    if event.outcome in UNDONE:
         draft.change(restarts=tuple(moment for moment in draft.state.restarts if moment != tried.at))
     if draft.incident.stage is not Stage.RESTARTING:
         return
+    if event.outcome is Outcome.LATER:
+        _wait_for_it(draft)
+        return
+    draft.change_incident(later_since=None)
     if event.outcome in (Outcome.DONE, Outcome.INTERRUPTED) and draft.policy.restart is not None:
         ladder = draft.policy.restart.ladder
         verify = ladder[min(draft.incident.rung, len(ladder) - 1)].verify
@@ -198,6 +226,24 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
         if event.outcome is not Outcome.EXPIRED:
             _climb(draft)
         plan(draft)
+
+
+def _without_waits(tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
+    """What was tried, but for the looks at something that was still starting: the last of them says it all."""
+    return tuple(one for one in tried if one.outcome is not Outcome.LATER)
+
+
+def _wait_for_it(draft: Draft) -> None:
+    """It is still starting, and is given as long for it as after a restart of ours; it is looked at again then."""
+    policy, since = draft.policy.restart, draft.incident.later_since or draft.at
+    granted = policy is not None and policy.mode is Mode.ASK  # what a person allowed has not been done yet
+    draft.change_incident(later_since=since, granted=granted)
+    if policy is None or breaker.waited_out(draft, policy):
+        plan(draft)
+        return
+    window = policy.ladder[min(draft.incident.rung, len(policy.ladder) - 1)].verify
+    draft.change_incident(stage=Stage.WAITING, until=draft.at + window)
+    draft.confirm_soon(*draft.incident.failing)
 
 
 def _climb(draft: Draft) -> None:
@@ -216,16 +262,21 @@ def time_passed(draft: Draft) -> None:
         return
     if unseen(draft):
         return
-    if incident.until is not None and draft.at >= incident.until:
+    if incident.stage is Stage.QUIET:
+        _quiet_time_passed(draft)
+    elif incident.stage is not Stage.PAGED and incident.until is not None and draft.at >= incident.until:
         _window_ended(draft)
-    remind_at = draft.incident.remind_at
-    if remind_at is not None and draft.at >= remind_at:
-        draft.change_incident(remind_at=draft.at + draft.policy.remind if draft.policy.remind else None)
-        notices.remind(draft)
-    for asked in draft.incident.asked:
-        overdue = bool(draft.policy.page_deadline) and draft.at >= asked.at + draft.policy.page_deadline
-        if overdue and not asked.delivered and not asked.escaped:
-            escape(draft, asked.key, f"not taken within {budget.in_words(draft.policy.page_deadline)}")
+    paging.due(draft)
+
+
+def _quiet_time_passed(draft: Draft) -> None:
+    """The silence or the window may be over: what is still down then is dealt with as if it had just gone down."""
+    if draft.context.quiet is not None:
+        paging.hold(draft, draft.context.quiet)
+        return
+    draft.change_incident(quiet="", until=None, stage=Stage.WATCHING)
+    if draft.incident.failing:
+        plan(draft)
 
 
 def _window_ended(draft: Draft) -> None:
@@ -247,18 +298,6 @@ def _window_ended(draft: Draft) -> None:
     elif incident.stage is Stage.ASKING:
         draft.change_incident(approval=None)
         draft.say(EventKind.RESTART_REFUSED, "nobody approved the restart in time")
-        _page(draft)
+        paging.page(draft)
         return
     plan(draft)
-
-
-def escape(draft: Draft, key: str, reason: str) -> None:
-    """A page did not reach its channel: ask the fallback, once, and say why."""
-    asked = next(a for a in draft.incident.asked if a.key == key)
-    fallback = draft.policy.fallback.get(asked.channel, ())
-    draft.change_incident(
-        asked=tuple(replace(a, escaped=True) if a.key == key else a for a in draft.incident.asked),
-    )
-    where = f"; asking {', '.join(fallback)} instead" if fallback else "; there is no fallback"
-    draft.say(EventKind.UNDELIVERED, f"{asked.channel}: {reason}{where}", channel=asked.channel, reason=reason)
-    notices.page(draft, fallback, instead_of=asked.channel, note=f"{asked.channel} has not got this page: {reason}")

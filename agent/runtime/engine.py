@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -16,14 +16,28 @@ from agent.core.events import (
     Observed,
     Parent,
     PolicyChanged,
+    Quiet,
     RestartFinished,
     ServiceRemoved,
     Ticked,
 )
 from agent.core.health import steady
 from agent.core.incident import decide
-from agent.core.model import CheckResult, CheckState, Command, Health, Outcome, Restart, ServiceState, Stage, Verdict
-from agent.ports import Store, StoreUnavailable, VersionConflict
+from agent.core.model import (
+    UNDONE,
+    CheckResult,
+    CheckState,
+    Command,
+    Contact,
+    Escalation,
+    Health,
+    Policy,
+    Restart,
+    ServiceState,
+    Stage,
+    Verdict,
+)
+from agent.ports import ServiceRow, Store, StoreUnavailable, VersionConflict
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
 from agent.runtime.gate import Gate
@@ -79,6 +93,9 @@ class Engine:
         self._trace_link = trace_link
         self._groups = Groups(self.table)
         self.host_trouble: Callable[[], str] = lambda: ""
+        self.reach: Callable[[Escalation, datetime], Mapping[str, tuple[Contact, ...]]] = lambda *_: {}
+        self.quiet: Callable[[ServiceRow, Policy, datetime], Quiet | None] = lambda *_: None
+        self.contacts: Mapping[str, Mapping[str, str]] = {}
         self._waking: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -155,6 +172,13 @@ class Engine:
         """Change the restart budget of this host; what was spent stays spent."""
         self._budget.at_most, self._budget.per = at_most, per
 
+    def review(self) -> None:
+        """Something outside the services has changed (a silence, a window, a rota): look at all that is open."""
+        now = self._clock.now()
+        for watched in self.table.values():
+            if watched.row.state.incident is not None:
+                self._put(watched, Ticked(at=now))
+
     async def quiesce(self) -> None:
         """Wait until every input that is queued has been decided on and committed."""
         while self._tasks:
@@ -199,7 +223,7 @@ class Engine:
                 log.error("decision_dropped", service=watched.row.name, why="the stored state changed twice")
                 self._wake_later(watched)
                 return
-        if isinstance(event, RestartFinished) and event.outcome in (Outcome.EXPIRED, Outcome.REFUSED):
+        if isinstance(event, RestartFinished) and event.outcome in UNDONE:
             self._budget.give_back(watched.row.name, {*before.restarts} - {*watched.row.state.restarts})
         self._follow(watched, before, decision)
         if isinstance(item, Sighting):
@@ -232,8 +256,21 @@ class Engine:
             host_trouble=self.host_trouble(),
             agent=self._agent,
             trace_link=self._trace_link,
+            **self._people(watched, event),
         )
         return decide(watched.row.state, event, watched.policy, context)
+
+    def _people(self, watched: Watched, event: Input) -> dict[str, Any]:
+        """Whom a decision could ask, and whether it may: only looked up where there may be something to ask about."""
+        missed = isinstance(event, Observed) and event.result.verdict is Verdict.FAIL
+        if watched.row.state.incident is None and not missed and not isinstance(event, Ticked):
+            return {}
+        escalation = watched.policy.escalation
+        return {
+            "reach": self.reach(escalation, event.at) if escalation else {},
+            "contacts": self.contacts,
+            "quiet": self.quiet(watched.row, watched.policy, event.at),
+        }
 
     def _parent(self, name: str) -> Parent:
         parent = self.table[name]

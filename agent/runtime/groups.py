@@ -56,7 +56,11 @@ class Groups:
 
 
 def _at_it(state: ServiceState) -> bool:
-    return state.incident is not None and state.incident.stage in AT_IT
+    """Being restarted or verified, or starting by itself, which is waited for."""
+    incident = state.incident
+    if incident is None:
+        return False
+    return incident.stage in AT_IT or (incident.stage is Stage.WAITING and incident.later_since is not None)
 
 
 def _not_helped(state: ServiceState) -> bool:
