@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from agent.core import budget
+from agent.core import budget, flapping
 from agent.core.draft import Draft
 from agent.core.model import UNDONE, Incident, Mode, Outcome, Record, RestartPolicy, Stage
 
@@ -21,6 +21,8 @@ def refusal(draft: Draft, policy: RestartPolicy) -> str:
         return "restarts are switched off for this service (mode: off)"
     if last is not None and last.outcome is Outcome.REFUSED:
         return f"not restarted: {last.detail}"
+    if incident.flapping:
+        return f"not restarted: it is flapping, so restarts do not last ({flapping.in_words(draft)})"
     if incident.rung >= len(policy.ladder):
         return f"every step was tried: {', '.join(step.action for step in policy.ladder)}"
     if waited_out(draft, policy):

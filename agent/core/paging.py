@@ -36,12 +36,13 @@ def ask(draft: Draft, note: str = "") -> None:
 
 def hold(draft: Draft, quiet: Quiet) -> None:
     """Ask nobody while it is quiet; at the end of it the incident is looked at again."""
-    if quiet.why != draft.incident.quiet:
+    news = quiet.why != draft.incident.quiet
+    stage = Stage.PAGED if draft.incident.stage is Stage.PAGED else Stage.QUIET
+    draft.change_incident(stage=stage, until=quiet.until, quiet=quiet.why, held_by=())
+    if news:
         draft.say(EventKind.QUIETED, f"nobody is asked: {quiet.why}")
         if draft.incident.asked:
             notices.update(draft, f"{draft.state.service}: {quiet.why}")
-    stage = Stage.PAGED if draft.incident.stage is Stage.PAGED else Stage.QUIET
-    draft.change_incident(stage=stage, until=quiet.until, quiet=quiet.why, held_by=())
 
 
 def acknowledged(draft: Draft, event: Acknowledged) -> None:

@@ -13,6 +13,7 @@ from agent.core.events import (
     NoticeFailed,
     Observed,
     Parent,
+    Quiet,
     RestartFinished,
     Ticked,
 )
@@ -20,6 +21,7 @@ from agent.core.incident import decide
 from agent.core.model import (
     CheckPolicy,
     CheckResult,
+    Contact,
     Health,
     Notice,
     NoticeKind,
@@ -75,6 +77,9 @@ class Story:
     host_trouble: str = ""
     group: Group | None = None
     unseen: frozenset[str] = frozenset()
+    reach: dict[str, tuple[Contact, ...]] = field(default_factory=dict)
+    contacts: dict[str, dict[str, str]] = field(default_factory=dict)
+    quiet: Quiet | None = None
     decisions: list[Decision] = field(default_factory=list)
 
     def tell(self, event: Input) -> Decision:
@@ -86,6 +91,9 @@ class Story:
             host_trouble=self.host_trouble,
             group=self.group,
             agent="web-1",
+            reach=self.reach,
+            contacts=self.contacts,
+            quiet=self.quiet,
         )
         decision = decide(self.state, event, self.policy, context)
         self.state = decision.state
