@@ -11,36 +11,40 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
+from bench.decisions import decisions, decisions_table
 from bench.heartbeats import heartbeats
 from bench.measure import Outcome, Plan, measure
 from bench.report import machine, table
 from bench.systems import SYSTEMS
 from bench.targets import NGINX
 
-BEATS = "heartbeats"
+BEATS, DECISIONS = "heartbeats", "decisions"
+PARTS = (*SYSTEMS, BEATS, DECISIONS)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("systems", nargs="*", default=[], help=f"of: {', '.join((*SYSTEMS, BEATS))} (default: all)")
+    parser.add_argument("systems", nargs="*", default=[], help=f"of: {', '.join(PARTS)} (default: all)")
     parser.add_argument("--targets", nargs="+", type=int, default=[1000, 10_000], help="numbers of targets")
     parser.add_argument("--hanging", nargs="+", type=float, default=[0.0, 0.05], help="parts that never answer")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the window that is measured")
     parser.add_argument("--victims", type=int, default=30, help="targets that are switched off after the window")
     parser.add_argument("--beats", type=float, default=3400.0, help="heartbeats a second, for 10 s")
+    parser.add_argument("--alone", type=int, default=200, help="services that fail one after another")
+    parser.add_argument("--together", type=int, default=500, help="services that fail in the same moment")
     parser.add_argument("--keep", type=Path, help="keep configurations and logs in this folder")
     chosen = parser.parse_args(given)
-    unknown = [name for name in chosen.systems if name not in (*SYSTEMS, BEATS)]
+    unknown = [name for name in chosen.systems if name not in PARTS]
     if unknown:
-        parser.error(f"unknown system {unknown[0]!r}: expected some of {', '.join((*SYSTEMS, BEATS))}")
-    chosen.systems = chosen.systems or [*SYSTEMS, BEATS]
+        parser.error(f"unknown system {unknown[0]!r}: expected some of {', '.join(PARTS)}")
+    chosen.systems = chosen.systems or [*PARTS]
     return chosen
 
 
 def plans(chosen: argparse.Namespace) -> list[Plan]:
     """Every run that was asked for, smaller ones first."""
-    names = [name for name in chosen.systems if name != BEATS]
+    names = [name for name in chosen.systems if name in SYSTEMS]
     return [
         Plan(SYSTEMS[name], count, hanging, chosen.seconds, chosen.victims)
         for count, hanging, name in product(chosen.targets, chosen.hanging, names)
@@ -70,6 +74,9 @@ async def bench(chosen: argparse.Namespace, folder: Path) -> None:
         place = folder / BEATS
         place.mkdir(parents=True)
         print(await heartbeats(place, chosen.beats, 10.0))
+    if DECISIONS in chosen.systems:
+        say("decisions")
+        print(decisions_table(await decisions(folder / DECISIONS, chosen.alone, chosen.together)))
 
 
 def main() -> None:
