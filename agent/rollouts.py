@@ -51,6 +51,11 @@ class Deployment:
             return True
         return self.progress in _NEW and self.available < self.updated
 
+    @property
+    def held(self) -> bool:
+        """Whether it does not go on by itself: somebody has to do something."""
+        return self.deleted or self.paused or self.wanted == 0 or self.stuck
+
     def refusal(self) -> str:
         """Why a deployment in this state is not restarted; empty when it may be."""
         if self.deleted:

@@ -15,7 +15,7 @@ from agent.subprocesses import describe_exit
 PROPERTIES = (
     "Id,LoadState,LoadError,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,UnitFileState,"
     "ConditionResult,ConditionTimestampMonotonic,InactiveEnterTimestampMonotonic,StateChangeTimestampMonotonic,"
-    "Job,MainPID,MemoryCurrent,StatusText"
+    "ActiveEnterTimestampMonotonic,Job,MainPID,MemoryCurrent,StatusText"
 )
 _KINDS = ("service", "socket", "target", "timer", "mount", "automount", "swap", "path", "slice", "scope", "device")
 _NAME = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]*)?")
@@ -58,6 +58,7 @@ class Unit:
     main_pid: int = 0
     memory: int | None = None  # bytes
     status: str = ""  # what the service says of itself (sd_notify STATUS=)
+    active_since: float | None = None  # on the kernel's monotonic clock, seconds; None while it is not active
 
     @property
     def masked(self) -> bool:
@@ -122,6 +123,7 @@ def parse_show(text: str) -> Unit:
         raise NoUnit("systemctl", f"systemctl did not say the unit's state: {text.strip()[:200]!r}")
     code = said.get("ExecMainCode", "0")  # waitid's si_code: 1 exited, 2 killed, 3 dumped core; older ones say words
     status = _figure(said, "ExecMainStatus") or 0
+    entered = _figure(said, "ActiveEnterTimestampMonotonic") or 0
     ended = _figure(said, "InactiveEnterTimestampMonotonic") or 0
     changed = _figure(said, "StateChangeTimestampMonotonic") or 0  # a refused start changes failed to failed
     return Unit(
@@ -142,6 +144,7 @@ def parse_show(text: str) -> Unit:
         main_pid=_figure(said, "MainPID") or 0,
         memory=_figure(said, "MemoryCurrent"),
         status=said.get("StatusText", "")[:200],
+        active_since=entered / 1e6 if said["ActiveState"] == "active" and entered else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from annotated_types import Gt
 from pydantic import AfterValidator, Field, model_validator
 
+from agent.actions.refusal import Refusal, too_young
 from agent.containers import Container, ContainerEvent, ContainerName, is_being_stopped, operators_stop
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
@@ -68,7 +69,7 @@ class DockerRestart:
         self._options = options
         self._unfinished: datetime | None = None  # when a restart of ours began that may have stopped it only
 
-    async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
+    async def perform(self, order: Restart) -> ActionOutcome:
         """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
         `timeout` + 3 * `LOOK` + 5 seconds at most, usually hardly more than Docker itself takes."""
         since = monotonic()
@@ -76,7 +77,7 @@ class DockerRestart:
         try:
             before = await self._look()
             evidence, known = await asyncio.gather(self._evidence(before), self._events(before))
-            if not self._refusal(before, known):
+            if not self._refusal(before, known, order.grace):
                 pids = await container_pids(before.id)
                 evidence = await add_processes(evidence, pids, began=since, cgroup=before.id)
                 before = await self._look()
@@ -84,31 +85,32 @@ class DockerRestart:
         except NoContainer as trouble:
             outcome = Outcome.TIMEOUT if trouble.reason == "timeout" else Outcome.FAILED
             return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}", evidence=evidence)
-        if why := self._refusal(before, known):
-            return ActionOutcome(
-                outcome=Outcome.FAILED, detail=f"not restarted: {before.describe()}: {why}", evidence=evidence
-            )
+        if no := self._refusal(before, known, order.grace):
+            return ActionOutcome(outcome=no.outcome, detail=f"{before.describe()}: {no.why}", evidence=evidence)
         began = datetime.now(UTC)
         outcome, detail = await self._restart(before)
         self._unfinished = None if outcome is Outcome.DONE else began
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
-    def _refusal(self, container: Container, known: list[ContainerEvent]) -> str:
-        """Why a container in this state is not restarted; empty when it may be."""
+    def _refusal(self, container: Container, known: list[ContainerEvent], grace: timedelta) -> Refusal | None:
+        """Why a container in this state is not restarted now; None when it may be."""
         if container.status == "paused":
-            return "an operator paused it"
+            return Refusal("an operator paused it")
         if container.status == "removing":
-            return "it is being removed"
+            return Refusal("it is being removed")
         if container.running and container.health == "starting":
-            return "its health check is still starting"
+            return Refusal("its health check is still starting", passing=True)
         if self._unfinished and (container.running or _at_or_after(container.finished_at, self._unfinished)):
-            return ""  # it was our own restart that stops or stopped it and did not come to its end
+            return None  # it was our own restart that stops or stopped it and did not come to its end
         if container.running:
-            return "Docker was just asked to stop it" if is_being_stopped(known, datetime.now(UTC)) else ""
+            now = datetime.now(UTC)
+            if is_being_stopped(known, now):
+                return Refusal("Docker was just asked to stop it", passing=True)
+            return too_young(now - container.started_at if container.started_at else None, grace)
         if container.status not in ("exited", "created", "dead") or self._options.when_stopped == "start":
-            return ""
+            return None
         why = operators_stop(container, known)
-        return f"{why}, so it is left alone (when_stopped: start changes that)" if why else ""
+        return Refusal(f"{why}, so it is left alone (when_stopped: start changes that)") if why else None
 
     async def _restart(self, before: Container) -> tuple[Outcome, str]:
         options = self._options

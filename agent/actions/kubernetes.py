@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from annotated_types import Gt
 from pydantic import AfterValidator, Field
 
+from agent.actions.refusal import Refusal
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
 from agent.durations import Duration
@@ -71,8 +72,8 @@ class KubernetesRestart:
             return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}")
         evidence = {"deployment": before.describe()} | await self._evidence(before)
         if why := before.refusal():
-            detail = f"not restarted: {before.describe()}: {why}"
-            return ActionOutcome(outcome=Outcome.FAILED, detail=detail, evidence=evidence)
+            no = Refusal(why, passing=before.rolling and not before.held)
+            return ActionOutcome(outcome=no.outcome, detail=f"{before.describe()}: {why}", evidence=evidence)
         outcome, detail = await self._restart(order)
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 

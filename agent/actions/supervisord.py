@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt
 from pydantic import Field
 
+from agent.actions.refusal import Refusal, too_young
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
 from agent.durations import Duration
@@ -43,7 +44,7 @@ class SupervisordRestart:
         self._options = options
         self._stopped: datetime | None = None  # the life (by its start) that we stopped and did not start again
 
-    async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
+    async def perform(self, order: Restart) -> ActionOutcome:
         """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
         `timeout` + 2 * `LOOK` + 5 seconds at most, usually hardly more than supervisord itself takes."""
         began = monotonic()
@@ -51,32 +52,33 @@ class SupervisordRestart:
         try:
             before = await info(self._options, LOOK)
             evidence = {"program": before.describe()} | await self._logs()
-            if not self._refusal(before):
+            if not self._refusal(before, order.grace):
                 pids = program_pids(before.pid, before.started, before.now)
                 evidence = await add_processes(evidence, pids, began=began)
                 before = await info(self._options, LOOK)
         except NoProgram as trouble:
             outcome = Outcome.TIMEOUT if trouble.reason == "timeout" else Outcome.FAILED
             return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}", evidence=evidence)
-        if why := self._refusal(before):
-            detail = f"not restarted: {before.describe()}: {why}"
-            return ActionOutcome(outcome=Outcome.FAILED, detail=detail, evidence=evidence)
+        if no := self._refusal(before, order.grace):
+            return ActionOutcome(outcome=no.outcome, detail=f"{before.describe()}: {no.why}", evidence=evidence)
         outcome, detail = await self._restart(before)
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
-    def _refusal(self, program: Program) -> str:
-        """Why a program in this state is not restarted; empty when it may be."""
+    def _refusal(self, program: Program, grace: timedelta) -> Refusal | None:
+        """Why a program in this state is not restarted now; None when it may be."""
         match program.state:
             case "STARTING":
-                return "it is still starting"
+                return Refusal("it is still starting", passing=True)
             case "STOPPING":
-                return "it is being stopped"
+                return Refusal("it is being stopped", passing=True)
             case "STOPPED" if self._options.when_stopped == "leave" and not self._ours(program):
-                return "stopped on purpose or never started, so left alone (when_stopped: start changes that)"
-            case "RUNNING" | "BACKOFF" | "EXITED" | "FATAL" | "STOPPED":
-                return ""
+                return Refusal("stopped on purpose or never started, so left alone (when_stopped: start changes that)")
+            case "RUNNING":
+                return too_young(program.uptime, grace)
+            case "BACKOFF" | "EXITED" | "FATAL" | "STOPPED":
+                return None
             case _:
-                return "supervisord itself does not know its state"
+                return Refusal("supervisord itself does not know its state")
 
     def _ours(self, program: Program) -> bool:
         return self._stopped is not None and self._stopped == program.started

@@ -7,6 +7,7 @@ stopped may be "failed" (a Java program ends with 143), or as good as unknown (s
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt
 from pydantic import Field
 
+from agent.actions.refusal import Refusal, too_young
 from agent.argv import ArgvResult, run_argv
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
@@ -70,7 +72,7 @@ class SystemdRestart:
         self._options = options
         self._host = host
 
-    async def perform(self, order: Restart) -> ActionOutcome:  # noqa: ARG002 - the order says when, config says what
+    async def perform(self, order: Restart) -> ActionOutcome:
         """Look, take evidence (5 s with the look), look again, as an operator may have been quicker, restart and look:
         `timeout` + 2 * `LOOK` + 5 seconds at most, usually hardly more than systemctl itself takes."""
         began = monotonic()
@@ -78,12 +80,12 @@ class SystemdRestart:
         evidence = {"unit": before.describe() if isinstance(before, Unit) else str(before)}
         if journal:
             evidence["journal"] = journal
-        if isinstance(before, Unit) and (why := refusal(before, job, self._options.when_stopped)):
-            return ActionOutcome(outcome=Outcome.REFUSED, detail=why, evidence=evidence)
+        if isinstance(before, Unit) and (no := refusal(before, job, self._options.when_stopped, order.grace)):
+            return ActionOutcome(outcome=no.outcome, detail=no.why, evidence=evidence)
         evidence = await self._processes(evidence, began)
         before, job = await asyncio.gather(self._look(), self._last_job())
-        if isinstance(before, Unit) and (why := refusal(before, job, self._options.when_stopped)):
-            return ActionOutcome(outcome=Outcome.REFUSED, detail=why, evidence=evidence)
+        if isinstance(before, Unit) and (no := refusal(before, job, self._options.when_stopped, order.grace)):
+            return ActionOutcome(outcome=no.outcome, detail=no.why, evidence=evidence)
         outcome, detail = await self._restart(before)
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
@@ -138,19 +140,21 @@ class SystemdRestart:
         return result.stdout.decode("utf-8", "replace").strip()
 
 
-def refusal(unit: Unit, job: Job | NoUnit | None, when_stopped: str) -> str:
-    """Why a unit in this state, after this last job, is not restarted; empty when it may be."""
+def refusal(unit: Unit, job: Job | NoUnit | None, when_stopped: str, grace: timedelta) -> Refusal | None:
+    """Why a unit in this state, after this last job, is not restarted now; None when it may be."""
     if unit.masked:
-        return f"{unit.name} is masked: an operator wants it off"
+        return Refusal(f"{unit.name} is masked: an operator wants it off")
     if unit.active == "activating" and unit.sub != "auto-restart":
-        return f"{unit.describe()}: it is still starting"
+        return Refusal(f"{unit.describe()}: it is still starting", passing=True)
     if unit.active == "deactivating":
-        return f"{unit.describe()}: it is still stopping"
+        return Refusal(f"{unit.describe()}: it is still stopping", passing=True)
     if unit.active == "inactive" and unit.job:
-        return f"{unit.describe()}: systemd is about to start it"
+        return Refusal(f"{unit.describe()}: systemd is about to start it", passing=True)
     if when_stopped == "leave" and unit.active in ("inactive", "failed") and (why := _stopped(unit, job)):
-        return f"{unit.describe()}: {why}, so left alone (when_stopped: start changes that)"
-    return ""
+        return Refusal(f"{unit.describe()}: {why}, so left alone (when_stopped: start changes that)")
+    age = None if unit.active_since is None else timedelta(seconds=monotonic() - unit.active_since)
+    young = too_young(age, grace)
+    return replace(young, why=f"{unit.describe()}: {young.why}") if young else None
 
 
 def _stopped(unit: Unit, job: Job | NoUnit | None) -> str:

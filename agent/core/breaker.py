@@ -25,9 +25,6 @@ def refusal(draft: Draft, policy: RestartPolicy) -> str:
         return f"not restarted: it is flapping, so restarts do not last ({flapping.in_words(draft)})"
     if incident.rung >= len(policy.ladder):
         return f"every step was tried: {', '.join(step.action for step in policy.ladder)}"
-    if waited_out(draft, policy):
-        waited = budget.in_words(draft.at - (incident.later_since or draft.at))
-        return f"not restarted: after {waited}, {last.detail if last else 'it is still starting'}"
     if context.host_trouble:
         return f"not restarted: this host is {context.host_trouble}"
     group = context.group
@@ -39,13 +36,6 @@ def refusal(draft: Draft, policy: RestartPolicy) -> str:
     if hopeless := _hopeless(draft, policy):
         return hopeless
     return budget.refusal(draft.state.restarts, policy, draft.at, context.restarts_left)
-
-
-def waited_out(draft: Draft, policy: RestartPolicy) -> bool:
-    """Whether it is still starting after as long as it is given after a restart."""
-    since = draft.incident.later_since
-    rung = min(draft.incident.rung, len(policy.ladder) - 1)
-    return since is not None and draft.at >= since + policy.ladder[rung].verify
 
 
 def not_before(draft: Draft, policy: RestartPolicy) -> datetime:

@@ -217,7 +217,7 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
     if draft.incident.stage is not Stage.RESTARTING:
         return
     if event.outcome is Outcome.LATER:
-        _wait_for_it(draft)
+        _wait_for_it(draft, event.detail)
         return
     draft.change_incident(later_since=None)
     if event.outcome in (Outcome.DONE, Outcome.INTERRUPTED) and draft.policy.restart is not None:
@@ -236,16 +236,20 @@ def _without_waits(tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
     return tuple(one for one in tried if one.outcome is not Outcome.LATER)
 
 
-def _wait_for_it(draft: Draft) -> None:
-    """It is still starting, and is given as long for it as after a restart of ours; it is looked at again then."""
+def _wait_for_it(draft: Draft, why: str) -> None:
+    """It is still starting, and is given as long for it as after a restart of ours. Then it is looked at again, and
+    people are asked if it is starting even now."""
     policy, since = draft.policy.restart, draft.incident.later_since or draft.at
-    granted = policy is not None and policy.mode is Mode.ASK  # what a person allowed has not been done yet
-    draft.change_incident(later_since=since, granted=granted)
-    if policy is None or breaker.waited_out(draft, policy):
-        plan(draft)
+    ladder = policy.ladder if policy else ()
+    window = ladder[min(draft.incident.rung, len(ladder) - 1)].verify if ladder else timedelta(0)
+    if draft.at >= since + window:
+        text = f"not restarted: after {budget.in_words(draft.at - since)}, {why or 'it is still starting'}"
+        draft.change_incident(later_since=None)
+        draft.say(EventKind.RESTART_REFUSED, text)
+        paging.page(draft, text)
         return
-    window = policy.ladder[min(draft.incident.rung, len(policy.ladder) - 1)].verify
-    draft.change_incident(stage=Stage.WAITING, until=draft.at + window)
+    granted = policy is not None and policy.mode is Mode.ASK  # what a person allowed has not been done yet
+    draft.change_incident(later_since=since, granted=granted, stage=Stage.WAITING, until=draft.at + window)
     draft.confirm_soon(*draft.incident.failing)
 
 

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -128,7 +130,7 @@ async def test_a_container_that_an_operator_stopped_is_left_alone(
     name = docker.run(f"{how}{len(options)}", SERVES, *options)
     docker(how, name)
     outcome = await restart(docker, name)
-    assert outcome.outcome is Outcome.FAILED
+    assert outcome.outcome is Outcome.REFUSED
     assert "Docker was asked to stop it, so it is left alone (when_stopped: start changes that)" in outcome.detail
     assert docker.state(name)["Status"] == "exited"
     assert (await restart(docker, name, when_stopped="start")).outcome is Outcome.DONE
@@ -149,8 +151,8 @@ async def test_a_stop_under_way_is_not_crossed(docker: Docker) -> None:
     docker("kill", "--signal=TERM", "leaving")
     outcome = await restart(docker, "leaving")
     assert (outcome.outcome, outcome.detail) == (
-        Outcome.FAILED,
-        "not restarted: leaving is running: Docker was just asked to stop it",
+        Outcome.LATER,
+        "leaving is running: Docker was just asked to stop it",
     )
 
 
@@ -160,8 +162,8 @@ async def test_a_paused_container_is_left_alone(docker: Docker) -> None:
     outcome = await restart(docker, "paused", when_stopped="start")
     docker("unpause", "paused")
     assert (outcome.outcome, outcome.detail) == (
-        Outcome.FAILED,
-        "not restarted: paused is paused: an operator paused it",
+        Outcome.REFUSED,
+        "paused is paused: an operator paused it",
     )
 
 
@@ -176,7 +178,17 @@ async def test_a_container_that_was_never_started_is_left_alone(docker: Docker) 
 async def test_a_container_whose_health_check_is_starting_is_left_alone(docker: Docker) -> None:
     docker.run("young", SERVES, "--health-cmd=test -e /ok", "--health-interval=1s", "--health-start-period=90s")
     outcome = await restart(docker, "young")
+    assert outcome.outcome is Outcome.LATER
     assert "its health check is still starting" in outcome.detail
+
+
+@real
+async def test_a_container_that_somebody_has_just_started_is_waited_for(docker: Docker) -> None:
+    docker.run("fresh", SERVES)
+    options = DOCKER.options.model_validate({"container": "fresh", "host": str(docker.socket)})
+    outcome = await DOCKER.build(options, NoChildren()).perform(replace(ORDER, grace=timedelta(minutes=1)))
+    assert outcome.outcome is Outcome.LATER
+    assert outcome.detail.endswith("ago: it is given 1m")
 
 
 @real

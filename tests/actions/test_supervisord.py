@@ -75,7 +75,7 @@ async def test_a_running_program_becomes_a_new_process_and_the_old_one_is_told(s
 async def test_a_program_that_an_operator_stopped_is_left_alone(supervisor: Supervisor) -> None:
     supervisor("stop", "stopped")
     outcome = await restart(supervisor, "stopped")
-    assert outcome.outcome is Outcome.FAILED
+    assert outcome.outcome is Outcome.REFUSED
     assert "STOPPED: since " in outcome.detail
     assert outcome.detail.endswith("so left alone (when_stopped: start changes that)")
     assert supervisor.state("stopped") == "STOPPED"
@@ -92,7 +92,7 @@ async def test_a_program_that_is_not_started_by_itself_is_left_alone(supervisor:
 @real
 async def test_a_program_that_is_still_starting_is_left_alone(supervisor: Supervisor) -> None:
     outcome = await restart(supervisor, "young")
-    assert outcome.outcome is Outcome.FAILED
+    assert outcome.outcome is Outcome.LATER
     assert outcome.detail.endswith("it is still starting")
 
 

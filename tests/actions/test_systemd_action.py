@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,15 +33,23 @@ class Host:
         self.job = "exit 0"  # what journalctl does when asked for the last job
         self.journal = "echo 2026-01-02T03:04:05+0000 web photos[7]: no space left on device"
 
-    async def restart(self, state: str, *, restart: str = "exit 0", **options: Any) -> ActionOutcome:
-        program = stand_in(self.folder, show=shown(state), restart=restart)
+    async def restart(
+        self,
+        state: str,
+        *,
+        restart: str = "exit 0",
+        more: str = "",
+        grace: timedelta = timedelta(0),
+        **options: Any,
+    ) -> ActionOutcome:
+        program = stand_in(self.folder, show=shown(state) + more, restart=restart)
         lines = f"echo $@ > {self.folder}/asked; {self.journal}"
         text = f'#!/bin/sh\ncase "$*" in *JOB_TYPE*) {self.job} ;; *) {lines} ;; esac\n'
         journal = executable(self.folder / "journalctl", text)
         made = SYSTEMD.options.model_validate(
             {"unit": "photos", "systemctl": str(program), "journalctl": str(journal), **options}
         )
-        return await SystemdRestart(made, NoChildren(), self.fake.host).perform(ORDER)
+        return await SystemdRestart(made, NoChildren(), self.fake.host).perform(replace(ORDER, grace=grace))
 
     def restarts(self) -> list[str]:
         return [line for line in (self.folder / "calls").read_text().splitlines() if " restart " in line]
@@ -82,20 +92,41 @@ async def test_a_unit_that_broke_or_hangs_is_restarted(host: Host, state: str) -
     [
         pytest.param("masked", "is masked: an operator wants it off", id="masked"),
         pytest.param("masked_running", "is masked: an operator wants it off", id="masked while it runs"),
-        pytest.param("starting", "it is still starting", id="still starting"),
-        pytest.param("stopping", "it is still stopping", id="still stopping"),
-        pytest.param("start_queued", "systemd is about to start it", id="its start waits for others"),
         pytest.param("stopped", "stopped in good order, so left alone", id="stopped, and the journal was rotated"),
         pytest.param("disabled", "disabled, so left alone", id="disabled"),
     ],
 )
-async def test_an_operators_stop_and_a_start_under_way_are_never_fought(host: Host, state: str, why: str) -> None:
+async def test_an_operators_stop_is_never_fought(host: Host, state: str, why: str) -> None:
     outcome = await host.restart(state)
     assert outcome.outcome is Outcome.REFUSED
     assert outcome.detail.startswith("photos.service is ")
     assert why in outcome.detail
     assert outcome.evidence["unit"]
     assert host.restarts() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        pytest.param("starting", "it is still starting", id="still starting"),
+        pytest.param("stopping", "it is still stopping", id="still stopping, perhaps to be started again"),
+        pytest.param("start_queued", "systemd is about to start it", id="its start waits for others"),
+    ],
+)
+async def test_what_ends_by_itself_is_waited_for(host: Host, state: str, why: str) -> None:
+    outcome = await host.restart(state)
+    assert outcome.outcome is Outcome.LATER
+    assert why in outcome.detail
+    assert host.restarts() == []
+
+
+async def test_a_unit_that_somebody_started_a_moment_ago_is_given_the_time_of_a_restart(host: Host) -> None:
+    young = f"ActiveEnterTimestampMonotonic={int((monotonic() - 5) * 1e6)}\n"
+    outcome = await host.restart("running", more=young, grace=timedelta(minutes=1))
+    assert outcome.outcome is Outcome.LATER
+    assert outcome.detail == "photos.service is active (running): started 5s ago: it is given 1m"
+    assert host.restarts() == []
+    assert (await host.restart("running", more=young, grace=timedelta(seconds=1))).outcome is Outcome.DONE
 
 
 def job(kind: str) -> str:

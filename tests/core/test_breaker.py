@@ -95,6 +95,71 @@ class TestAnOperatorIsNotFought:
         assert night.commands == []
 
 
+class TestWhatIsStillStarting:
+    """The action looked, and found it starting by itself."""
+
+    def test_it_is_waited_for_as_long_as_after_a_restart_and_costs_no_budget(self) -> None:
+        night = story()
+        night.sees(FAIL, 10, 12)
+        night.restart_ends(Outcome.LATER, 13)
+        assert night.stage == "waiting"
+        assert night.state.wake_at == at(43)
+        assert night.state.restarts == ()
+        assert night.notices(NoticeKind.OPENED) == []
+        night.sees(PASS, 30, 32)
+        assert night.state.incident is None
+        assert night.state.record == {}
+
+    def test_when_it_has_started_and_still_fails_it_is_restarted(self) -> None:
+        night = story()
+        night.sees(FAIL, 10, 12)
+        night.restart_ends(Outcome.LATER, 13)
+        night.time_is(43)
+        assert len({order.key for order in night.restarts}) == 2
+        night.restart_ends(Outcome.DONE, 44)
+        assert night.stage == "verifying"
+        assert night.state.restarts == (at(43),)
+
+    def test_when_it_is_still_starting_after_that_people_are_paged_once_and_told_for_how_long(self) -> None:
+        night = story()
+        night.sees(FAIL, 10, 12)
+        night.restart_ends(Outcome.LATER, 13)
+        night.time_is(43)
+        night.restart_ends(Outcome.LATER, 44)
+        assert night.stage == "paged"
+        page = night.notices(NoticeKind.OPENED)[0]
+        assert "after 31 s" in page.note
+        assert page.facts["Tried"].count("not now") == 1
+        assert night.state.restarts == ()
+
+    def test_only_the_first_look_of_an_incident_spares_what_was_started_a_moment_ago(self) -> None:
+        night = story()
+        night.sees(FAIL, 10, 12)
+        night.restart_ends(Outcome.DONE, 13)
+        night.time_is(43)
+        assert [order.grace for order in night.restarts] == [timedelta(seconds=30), timedelta(0)]
+
+    def test_what_a_person_approved_is_not_asked_for_again(self) -> None:
+        night = story(replace(RESTART, mode=Mode.ASK))
+        night.sees(FAIL, 10, 12)
+        assert night.state.incident is not None
+        assert night.state.incident.approval is not None
+        night.tell(Approved(at=at(20), key=night.state.incident.approval.key, by="ana"))
+        night.restart_ends(Outcome.LATER, 21)
+        night.time_is(51)
+        assert len(night.restarts) == 2
+        assert night.kinds.count(EventKind.APPROVAL_ASKED) == 1
+
+    def test_the_wait_ends_with_the_last_rung_of_a_ladder_too(self) -> None:
+        night = story(LADDER)
+        night.sees(FAIL, 10, 12)
+        night.restart_ends(Outcome.FAILED, 13)
+        night.restart_ends(Outcome.LATER, 14)
+        assert night.state.wake_at == at(34)
+        night.time_is(34)
+        assert [order.step for order in night.restarts] == [0, 1, 1]
+
+
 class TestHost:
     def test_a_host_that_is_full_is_paged_with_the_figures_instead(self) -> None:
         night = story()

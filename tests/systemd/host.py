@@ -63,7 +63,7 @@ def config(**more: Any) -> dict[str, Any]:
     looked_at = ("enabled", "static", "java", "ended", "flop", "watched")
     marked = ("slow", "masked")  # up while there is a file: their units' state is no failure to the systemd check
     services = [service(name, {"systemd": name}) for name in looked_at]
-    services += [service(name, {"file": f"/run/{name}-is-fine"}) for name in marked]
+    services += [service(name, {"file": f"/run/{name}-is-fine"}, verify="30s") for name in marked]
     services.append(service("nginx", {"http": "http://127.0.0.1:80/"}))
     return {
         "agent": {"name": "machine", "store": "sqlite:////var/lib/codeblue/codeblue.db"},

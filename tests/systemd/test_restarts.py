@@ -81,11 +81,15 @@ def test_a_unit_that_never_starts_hits_systemds_limit_and_the_page_says_how_to_l
     host.page("flop", "resolved")
 
 
-def test_a_unit_that_is_still_starting_is_not_restarted(host: Host) -> None:
+def test_a_unit_that_is_still_starting_is_waited_for_and_nobody_is_paged(host: Host) -> None:
     host.systemctl("start", "--no-block", "slow")
     first = wait_for("slow starts", lambda: host.machine.show("slow.service", "InvocationID"))
     host.machine.run("rm", "/run/slow-is-fine")
-    page = host.page("slow", "opened")
-    assert "it is still starting" in page["note"]
+    wait_for("the agent has looked", lambda: "still starting" in str(host.machine.get("/api/services/slow")))
+    assert host.state("slow") == "activating"
     wait_for("slow is up", lambda: host.state("slow") == "active")
+    host.machine.write("/run/slow-is-fine", "")
+    wait_for("slow is well", lambda: host.health("slow") == "up")
     assert host.machine.show("slow.service", "InvocationID") == first
+    assert host.pages("slow", "opened") == []
+    assert "not now" in host.page("slow", "note")["facts"]["Tried"]
