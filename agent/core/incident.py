@@ -91,7 +91,7 @@ def _noted(draft: Draft, event: Noted) -> None:
     draft.say(EventKind.NOTED, event.text, **({"by": event.by} if event.by else {}))
     if event.tell and draft.state.incident is not None:
         draft.change_incident(evidence={**draft.incident.evidence, **event.evidence})
-        notices.update(draft, f"{draft.state.service}: {event.text}")
+        notices.update(draft, f"{draft.state.service}: {event.text}", event.evidence)
 
 
 def _observed(draft: Draft, event: Observed) -> None:
@@ -329,3 +329,5 @@ def _policy_changed(draft: Draft) -> None:
         _close(draft, "is no longer judged by the check that failed: config does not name it any more")
     elif draft.incident.stage is Stage.WATCHING and draft.policy.pages:
         plan(draft)
+    elif draft.incident.stage is Stage.PAGED and not draft.incident.quiet:
+        paging.ask_new(draft)

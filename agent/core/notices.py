@@ -9,7 +9,7 @@ from agent.core import flapping
 from agent.core.budget import in_words
 from agent.core.draft import Draft
 from agent.core.events import EventKind
-from agent.core.model import Asked, Contact, Incident, Mode, Notice, NoticeKind, Outcome, Stage, Tried
+from agent.core.model import NO_TEXT, Asked, Contact, Incident, Mode, Notice, NoticeKind, Outcome, Stage, Tried
 
 UNDELIVERED = "The page that opened this incident never arrived here."
 AT_IT = (Stage.RESTARTING, Stage.VERIFYING)
@@ -62,10 +62,10 @@ def remind(draft: Draft, only: Collection[str] | None = None) -> None:
         draft.say(EventKind.REMINDED, f"reminded {asked.channel}", channel=asked.channel, key=key)
 
 
-def update(draft: Draft, title: str) -> None:
-    """Tell the channels that were asked what has changed; nobody is woken by it."""
+def update(draft: Draft, title: str, evidence: Mapping[str, str] = NO_TEXT) -> None:
+    """Tell the channels that were asked what has changed, with what proves it now; nobody is woken by it."""
     for asked in draft.incident.asked:
-        _notify(draft, asked.contact, NoticeKind.UPDATE, title)
+        _notify(draft, asked.contact, NoticeKind.UPDATE, title, evidence=evidence)
 
 
 def close(draft: Draft, how: str) -> None:
@@ -111,7 +111,15 @@ def incident_id(service: str, at: datetime) -> str:
     return f"{service}-{_stamp(at)}"
 
 
-def _notify(draft: Draft, contact: Contact, kind: NoticeKind, title: str, *, note: str = "") -> str:
+def _notify(
+    draft: Draft,
+    contact: Contact,
+    kind: NoticeKind,
+    title: str,
+    *,
+    note: str = "",
+    evidence: Mapping[str, str] = NO_TEXT,
+) -> str:
     incident = draft.incident
     number = incident.notices + 1
     key = f"{incident.id}/{contact.name}/{kind}/{number}"
@@ -129,7 +137,7 @@ def _notify(draft: Draft, contact: Contact, kind: NoticeKind, title: str, *, not
             at=draft.at,
             opened_at=incident.opened_at,
             facts=_facts(draft, incident),
-            evidence=incident.evidence if kind is NoticeKind.OPENED else {},
+            evidence=incident.evidence if kind is NoticeKind.OPENED else evidence,
             note=note,
             runbook=draft.policy.runbook,
             trace_id=incident.trace_id,

@@ -34,6 +34,12 @@ def ask(draft: Draft, note: str = "") -> None:
         _take_step(draft, draft.policy.escalation, note)
 
 
+def ask_new(draft: Draft) -> None:
+    """The policy has changed while people are being asked: channels that it names now, and did not before, are
+    asked."""
+    notices.page(draft, [Contact(channel=name) for name in draft.policy.page])
+
+
 def hold(draft: Draft, quiet: Quiet) -> None:
     """Ask nobody while it is quiet; at the end of it the incident is looked at again."""
     news = quiet.why != draft.incident.quiet

@@ -96,6 +96,8 @@ class Engine:
         self.reach: Callable[[Escalation, datetime], Mapping[str, tuple[Contact, ...]]] = lambda *_: {}
         self.quiet: Callable[[ServiceRow, Policy, datetime], Quiet | None] = lambda *_: None
         self.contacts: Mapping[str, Mapping[str, str]] = {}
+        self.also_upstream: Callable[[Watched], Mapping[str, Parent]] = lambda _: {}
+        self.turned: Callable[[Watched], None] = lambda _: None  # its health, or whether an incident is open
         self._waking: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -246,6 +248,7 @@ class Engine:
     def _decide(self, watched: Watched, event: Input, blind: str) -> Decision:
         now = event.at
         parents = {name: self._parent(name) for name in watched.upstream if name in self.table}
+        parents.update(self.also_upstream(watched))
         incident = watched.row.state.incident
         context = Context(
             parents=parents,
@@ -305,6 +308,8 @@ class Engine:
     def _follow(self, watched: Watched, before: ServiceState, decision: Decision) -> None:
         """Tell the world what was decided."""
         state, name = watched.row.state, watched.row.name
+        if before.health is not state.health or (before.incident is None) is not (state.incident is None):
+            self.turned(watched)
         for probe in watched.probes.values():
             known = state.checks.get(probe.name, CheckState())
             probe.settled = steady(known) and probe.name not in watched.being_looked_at
