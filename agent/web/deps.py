@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from agent.core.events import Input
 from agent.core.model import Policy
+from agent.operations import Operations
 from agent.ports import BeatIntake, ServiceRow, Store, Vitals
 
 
@@ -28,7 +29,8 @@ class WebDeps:
     `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
     with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
     not name. `tell` hands the
-    core an input of that service, `redact` takes registered secrets out of a text.
+    core an input of that service, `redact` takes registered secrets out of a text, `operations` is what people do about
+    incidents.
     """
 
     agent: str
@@ -44,4 +46,5 @@ class WebDeps:
     tell: Callable[[str, Input], None] = _nobody
     tokens: tuple[str, ...] = ()
     redact: Callable[[str], str] = _unchanged
+    operations: Operations | None = None
     now: Callable[[], datetime] = utc_now

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from agent.core.durations import parse_duration
 from agent.core.events import Approved, Deployed
+from agent.operations import Refused
 from agent.ports import ServiceRow
 from agent.web.answers import json_answer
 from agent.web.bodies import json_body
@@ -19,8 +20,8 @@ LONGEST = timedelta(hours=24)  # a deployment that takes longer is told again
 
 
 class OperatorApi:
-    """POST /api/approve {"key" or "service", "by"} and POST /api/deployed {"service", "for", "by"}. Both only hand the
-    core an input: whether it still counts is decided there, and stands in the timeline."""
+    """POST /api/approve {"key" or "service", "by"}, /api/deployed {"service", "for", "by"} and /api/restart {"service",
+    "by"}. They only hand the core an input: whether it still counts is decided there, and stands in the timeline."""
 
     def __init__(self, deps: WebDeps) -> None:
         self._deps = deps
@@ -29,6 +30,7 @@ class OperatorApi:
         return [
             Route("/api/approve", self.approve, methods=["POST"]),
             Route("/api/deployed", self.deployed, methods=["POST"]),
+            Route("/api/restart", self.restart, methods=["POST"]),
         ]
 
     async def approve(self, request: Request) -> Response:
@@ -55,6 +57,16 @@ class OperatorApi:
         now = self._deps.now()
         self._deps.tell(service, Deployed(at=now, until=now + span, by=asked.get("by") or ""))
         return json_answer({"service": service, "until": now + span})
+
+    async def restart(self, request: Request) -> Response:
+        asked = _fields(await json_body(request))
+        if self._deps.operations is None:
+            raise HTTPException(503, "this agent takes no orders")
+        try:
+            said = await self._deps.operations.restart(asked.get("service") or "", asked.get("by") or "somebody")
+        except Refused as refused:
+            raise HTTPException(409, str(refused)) from refused
+        return json_answer({"said": said})
 
 
 def _question(row: ServiceRow) -> str:
