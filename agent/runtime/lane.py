@@ -1,37 +1,22 @@
-"""One channel's queue: urgent first, one at a time, at the channel's pace, and never in another channel's way."""
+"""One channel's lane: urgent first, at the channel's pace, a few at a time, and never in another channel's way."""
 
 import asyncio
-import heapq
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import count
 
 import structlog
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.model import Notice
 from agent.core.notices import UNDELIVERED
 from agent.core.schedule import MAX_TRIES, delay_before_try
 from agent.ports import Channel, DeliveryError, Receipt
+from agent.runtime.queue import Item, Queue
 
 log = structlog.get_logger()
 
-URGENCY = {kind: number for number, kind in enumerate(NoticeKind)}
 SEND_TIMEOUT = 30.0
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """A notice on its way. `due`, and `since` when it has waited, are on the loop's clock: wall clocks jump."""
-
-    notice: Notice
-    due: float
-    since: float
-    tries: int = 0
-    order: int = field(default_factory=count().__next__)
-
-    def __lt__(self, other: "Item") -> bool:
-        return (URGENCY[self.notice.kind], self.order) < (URGENCY[other.notice.kind], other.order)
+AT_ONCE = 6  # messages under way at the same time; the last place is kept for pages and reminders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,78 +31,77 @@ class LaneCalls:
     retracted: Callable[[Notice], Awaitable[None]]
 
 
+def lane_of(channel: str) -> str:
+    """The configured channel that a notice goes through: "sms" for the address "sms/alice"."""
+    return channel.partition("/")[0]
+
+
 class Lane:
-    """Sends the notices of one channel. A closing message waits for its own opening one while that is on its way."""
+    """Sends the notices of one channel. Everything of an incident waits for its opening while that is on its way, and
+    goes one at a time; an update that had to wait and that a newer one or the end has overtaken is not sent."""
 
     def __init__(self, name: str, channel: Channel | None, per_second: float, calls: LaneCalls) -> None:
         self.name = name
         self.channel = channel
         self.pause = 1.0 / per_second
         self._calls = calls
-        self._ready: list[Item] = []
-        self._later: list[tuple[float, int, Item]] = []
-        self._items: dict[str, Item] = {}
-        self._cancelled: set[str] = set()
+        self._queue = Queue()
         self._closed_until = 0.0  # the channel asked for silence until then (429)
+        self._next_start = 0.0  # the earliest moment for the next message at the channel's pace
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._busy = False
-        self._stopping = False
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._queue)
 
-    def items(self) -> list[Item]:
-        """What shall still be sent: not what was taken back and only waits to be dropped."""
-        return [item for key, item in self._items.items() if key not in self._cancelled]
+    def urgent(self) -> list[Item]:
+        """Pages and reminders that shall still be sent."""
+        return self._queue.urgent()
 
     def put(self, notice: Notice, *, delay: float = 0.0, tries: int = 0, age: float = 0.0) -> None:
         """Queue a notice; one whose key is already here is the same one. `age` is what it has waited elsewhere."""
-        if notice.key in self._items:
+        if self._queue.has(notice.key):
             return
         now = asyncio.get_running_loop().time()
-        item = Item(notice, now + delay, now - age, tries)
-        self._items[notice.key] = item
-        self._push(item)
+        self._queue.put(Item(notice, now + delay, now - age, tries), now)
+        self._news.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name=f"lane {self.name}")
 
     def cancel(self, key: str) -> None:
         """Take a notice back. One that is being sent just now is not tried again if that fails."""
-        if key in self._items:
-            self._cancelled.add(key)
-            self._news.set()
-
-    async def stop(self, grace: float = 0.0) -> None:
-        """Begin nothing more; a message that is being sent has `grace` seconds to come to its end."""
-        self._stopping = True
-        if self._task is not None:
-            if self._busy and grace > 0:
-                await asyncio.wait([self._task], timeout=grace)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def _push(self, item: Item) -> None:
-        if item.due <= asyncio.get_running_loop().time():
-            heapq.heappush(self._ready, item)
-        else:
-            heapq.heappush(self._later, (item.due, item.order, item))
+        self._queue.cancel(key)
         self._news.set()
 
+    async def stop(self, grace: float = 0.0) -> None:
+        """Begin nothing more; messages that are being sent have `grace` seconds to come to their ends."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._under_way and grace > 0:
+            await asyncio.wait(self._under_way, timeout=grace)
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------ what is next
+
     async def _work(self) -> None:
-        while not self._stopping:
+        loop = asyncio.get_running_loop()
+        while True:
             item = await self._next()
-            self._busy = True
-            try:
-                await self._deal_with(item)
-            except Exception:
-                log.exception("delivery_crashed", channel=self.name, key=item.notice.key)
-                item.due = asyncio.get_running_loop().time() + 5.0
-                self._push(item)
-            finally:
-                self._busy = False
-            if not self._stopping:
-                await asyncio.sleep(self.pause)
+            if item.cancelled or self._queue.overtaken(item, loop.time()):
+                await self._guarded(item, self._retract)
+                continue
+            self._next_start = max(self._next_start, loop.time()) + self.pause
+            task = loop.create_task(self._guarded(item, self._deal_with), name=f"lane {self.name}: {item.notice.key}")
+            self._under_way.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._news.set()
 
     async def _next(self) -> Item:
         """The most urgent notice that is due, once there is one and the channel may be used."""
@@ -125,52 +109,62 @@ class Lane:
         while True:
             self._news.clear()
             now = loop.time()
-            while self._later and self._later[0][0] <= now:
-                heapq.heappush(self._ready, heapq.heappop(self._later)[2])
-            if self._ready and now >= self._closed_until:
-                item = heapq.heappop(self._ready)
-                if not self._must_wait(item):
-                    return item
-                item.due = now + 0.2
-                heapq.heappush(self._later, (item.due, item.order, item))
-                continue
-            waits = [self._later[0][0]] if self._later else []
-            if self._ready:
-                waits.append(self._closed_until)
+            waits = []
+            head = self._queue.head(now)
+            if head is not None:
+                starts = self._may_start(head, now)
+                if starts is not None and starts <= now:
+                    return self._queue.take()
+                waits += [starts] if starts is not None else []
+            due = self._queue.next_due()
+            waits += [due] if due is not None else []
             try:
                 async with asyncio.timeout(max(0.001, min(waits) - now) if waits else None):
                     await self._news.wait()
             except TimeoutError:
                 pass
 
-    def _must_wait(self, item: Item) -> bool:
-        if item.notice.kind is not NoticeKind.RESOLVED:
-            return False
-        return any(
-            other.notice.incident == item.notice.incident
-            and other.notice.kind is NoticeKind.OPENED
-            and other.notice.key not in self._cancelled
-            for other in self._items.values()
-        )
+    def _may_start(self, item: Item, now: float) -> float | None:
+        """From when on it may be sent; None when something under way has to end first. The pace is kept over all
+        messages, and an urgent one may take its turn one message early."""
+        if item.cancelled or self._queue.overtaken(item, now):
+            return now
+        if len(self._under_way) >= (AT_ONCE if item.urgent else AT_ONCE - 1):
+            return None
+        return max(self._closed_until, self._next_start - (self.pause if item.urgent else 0.0))
+
+    # ------------------------------------------------------------------------------------------ one notice
+
+    async def _guarded(self, item: Item, what: Callable[[Item], Awaitable[None]]) -> None:
+        """Whatever fails beside the delivery itself is a bug, which must not lose a page."""
+        try:
+            await what(item)
+        except Exception:
+            log.exception("delivery_crashed", channel=self.name, key=item.notice.key)
+            if self._queue.holds(item):  # otherwise only what came after its end has failed
+                now = asyncio.get_running_loop().time()
+                item.due = now + 5.0
+                self._queue.put_back(item, now)
+
+    async def _retract(self, item: Item) -> None:
+        """One that a life before had begun to send is not cancelled by a commit: the store is told."""
+        self._queue.drop(item)
+        await self._calls.retracted(item.notice)
 
     async def _deal_with(self, item: Item) -> None:
         notice = item.notice
-        if self._items.get(notice.key) is not item:
-            return  # it was dealt with: only what came after its end has failed
-        if notice.key in self._cancelled:
-            self._drop(notice.key)
-            await self._calls.retracted(notice)  # one that a life before had begun to send is not cancelled by a commit
-            return
         if not await self._calls.claim(notice):
-            self._drop(notice.key)
+            self._queue.drop(item)
             return
         try:
             receipt = await self._send(notice)
         except DeliveryError as error:
             await self._failed(item, error)
             return
-        self._drop(notice.key)
-        await self._calls.delivered(notice, receipt, item.tries + 1)
+        try:
+            await self._calls.delivered(notice, receipt, item.tries + 1)
+        finally:
+            self._queue.drop(item)
 
     async def _send(self, notice: Notice) -> Receipt:
         if self.channel is None:
@@ -200,22 +194,17 @@ class Lane:
             tries=item.tries,
             error=str(error),
         )
-        if notice.key in self._cancelled:
-            self._drop(notice.key)
-            await self._calls.retracted(notice)
+        if item.cancelled:
+            await self._retract(item)
             return
         if not error.retryable or item.tries >= MAX_TRIES:
-            self._drop(notice.key)
+            self._queue.drop(item)
             await self._calls.given_up(notice, error)
             return
         wait = delay_before_try(item.tries, error.retry_after)
         now = asyncio.get_running_loop().time()
-        if error.reason == "rate_limited":
-            self._closed_until = now + wait.total_seconds()
         item.due = now + wait.total_seconds()
-        self._push(item)
+        if error.reason == "rate_limited":
+            self._closed_until = item.due
         await self._calls.postponed(notice, wait, error)
-
-    def _drop(self, key: str) -> None:
-        self._items.pop(key, None)
-        self._cancelled.discard(key)
+        self._queue.put_back(item, now)

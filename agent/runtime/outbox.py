@@ -23,7 +23,7 @@ from agent.ports import (
     Vitals,
 )
 from agent.runtime.clock import Clock
-from agent.runtime.lane import Lane, LaneCalls
+from agent.runtime.lane import Lane, LaneCalls, lane_of
 
 log = structlog.get_logger()
 
@@ -171,16 +171,14 @@ class Outbox:
     def oldest_page(self) -> float:
         """Age in seconds of the oldest page or reminder that its channel has not taken; 0 when there is none."""
         now = asyncio.get_running_loop().time()
-        urgent = (NoticeKind.OPENED, NoticeKind.REMINDER)
-        ages = [
-            now - item.since for lane in self._lanes.values() for item in lane.items() if item.notice.kind in urgent
-        ]
-        return max(ages, default=0.0)
+        return max((now - item.since for lane in self._lanes.values() for item in lane.urgent()), default=0.0)
 
     def waiting(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def _lane(self, name: str) -> Lane:
+    def _lane(self, channel: str) -> Lane:
+        """The addresses of one configured channel share its lane."""
+        name = lane_of(channel)
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(name, None, 25.0, self._calls)
@@ -211,7 +209,7 @@ class Outbox:
     async def _delivered(self, notice: Notice, receipt: Receipt, tries: int) -> None:
         self._ours.discard(notice.key)
         log.info("notice_delivered", channel=notice.channel, key=notice.key, kind=notice.kind.value, tries=tries)
-        self._counts.notice(notice.channel, notice.kind.value, "delivered")
+        self._counts.notice(lane_of(notice.channel), notice.kind.value, "delivered")
         try:
             await self._store.settle(notice.key, self._clock.now(), receipt=receipt)
         except StoreUnavailable as error:
@@ -219,7 +217,7 @@ class Outbox:
         self._report(notice.service, NoticeDelivered(at=self._clock.now(), key=notice.key))
 
     async def _postponed(self, notice: Notice, wait: timedelta, error: DeliveryError) -> None:
-        self._counts.notice(notice.channel, notice.kind.value, "retried")
+        self._counts.notice(lane_of(notice.channel), notice.kind.value, "retried")
         text = f"{error.reason}: {error}"
         try:
             await self._store.postpone(notice.key, self._clock.now() + wait, text)
@@ -230,7 +228,7 @@ class Outbox:
     async def _given_up(self, notice: Notice, error: DeliveryError) -> None:
         self._ours.discard(notice.key)
         log.error("notice_dead", channel=notice.channel, key=notice.key, reason=error.reason, error=str(error))
-        self._counts.notice(notice.channel, notice.kind.value, "dead")
+        self._counts.notice(lane_of(notice.channel), notice.kind.value, "dead")
         self._vitals.dead_letters += 1
         try:
             await self._store.bury(notice.key, self._clock.now(), f"{error.reason}: {error}")
@@ -240,7 +238,7 @@ class Outbox:
 
     async def _retracted(self, notice: Notice) -> None:
         self._ours.discard(notice.key)
-        self._counts.notice(notice.channel, notice.kind.value, "retracted")
+        self._counts.notice(lane_of(notice.channel), notice.kind.value, "retracted")
         try:
             await self._store.retract(notice.key, self._clock.now())
         except StoreUnavailable as trouble:
