@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agent.config.envelope import Defaults
 from agent.config.model import ChannelSpec, Tables
+from agent.config.routes import Routing
 
 
 @dataclass(slots=True)
@@ -16,3 +17,4 @@ class Around:
     channels: Mapping[str, ChannelSpec]
     channel_names: list[str]
     process_names: list[str]
+    routing: Routing

@@ -37,6 +37,7 @@ class Changes:
     checks_changed: tuple[CheckKey, ...] = ()
     channels: Changed = Changed()
     processes: Changed = Changed()
+    oncall: bool = False  # people, schedules, calendars
     logs: bool = False
     agent: tuple[str, ...] = ()
 
@@ -46,7 +47,8 @@ class Changes:
 
     def __bool__(self) -> bool:
         checks = self.checks_added or self.checks_removed or self.checks_changed
-        return bool(self.services or checks or self.channels or self.processes or self.logs or self.agent)
+        parts = (self.services, checks, self.channels, self.processes, self.oncall, self.logs, self.agent)
+        return any(map(bool, parts))
 
 
 def changes(old: Config, new: Config) -> Changes:
@@ -59,9 +61,14 @@ def changes(old: Config, new: Config) -> Changes:
         checks_changed=tuple(sorted(key for key in before.keys() & after.keys() if before[key] != after[key])),
         channels=_changed(old.channels, new.channels),
         processes=_changed(old.processes, new.processes),
+        oncall=_who(old) != _who(new),
         logs=old.logs != new.logs,
         agent=tuple(_differing(old.agent, new.agent)),
     )
+
+
+def _who(config: Config) -> tuple[object, ...]:
+    return config.people, config.schedules, config.calendars, config.escalations
 
 
 def _checks(config: Config) -> dict[CheckKey, CheckSpec]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from agent.config.rota_types import Severity
 from agent.config.types import (
     Address,
     Argv,
@@ -79,6 +80,11 @@ class Defaults(Envelope):
     restart: RestartKeys = Field(
         RestartKeys.model_validate({}), description="Limits of every restart that does not set its own."
     )
+    severity: Severity = Field("critical", description="How bad it is when a service is down.")
+    labels: Texts = Field(default_factory=dict, description="Labels of every service, which may add its own.")
+    escalate: str | None = Field(
+        None, description="The escalation policy of services that no route takes. Default: the one called `default`."
+    )
 
 
 class CheckKeys(Envelope):
@@ -121,6 +127,11 @@ class ServiceKeys(Envelope):
     runbook: str = Field("", description="A link for whoever is paged.")
     group: str = Field(
         "", description="Replicas of one thing: restarted one at a time, the first deciding for the rest."
+    )
+    severity: Severity | None = Field(None, description="How bad it is when it is down. Default: that of `defaults`.")
+    labels: Texts = Field(default_factory=dict, description="What routes, silences and windows look at: `{team: db}`.")
+    escalate: str | None = Field(
+        None, description="Its escalation policy; `none` for none. Default: by the first route that takes it."
     )
 
 

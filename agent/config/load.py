@@ -6,9 +6,13 @@ from pathlib import Path
 
 from agent.config.around import Around
 from agent.config.channels import read_channels
+from agent.config.escalation import Targets, read_escalations
 from agent.config.forms import Reading
 from agent.config.model import Config, ConfigError, Tables
+from agent.config.oncall import read_oncall
+from agent.config.people import read_people
 from agent.config.report import Report
+from agent.config.routes import read_routing
 from agent.config.services import read_services
 from agent.config.surroundings import read_agent, read_defaults, read_logs, read_processes
 from agent.config.tree import Tree, read_tree
@@ -35,7 +39,14 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     agent = read_agent(tree.agent, tree.main.at("agent"), reading)
     defaults = read_defaults(tree.defaults, tree.main.at("defaults"), names, reading)
     processes = read_processes(tree.processes, reading)
-    around = Around(tables, defaults, channels, names, [entry.name for entry in tree.processes])
+    people = read_people(tree.people, names, reading)
+    oncall = read_oncall(tree.oncall, [entry.name for entry in tree.people], reading)
+    named = Targets(
+        oncall=[entry.name for entry in tree.oncall], person=[entry.name for entry in tree.people], channel=names
+    )
+    escalations = read_escalations(tree.escalation, named, reading)
+    routing = read_routing(tree.routes, escalations, people, (defaults, tree.main.at("defaults")), reading)
+    around = Around(tables, defaults, channels, names, [entry.name for entry in tree.processes], routing)
     services = read_services(tree.services, around, reading)
     if not tree.services and reading.report.clean:
         reading.report.add(tree.main, "expected at least one service, under services: or in an included file")
@@ -44,4 +55,15 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     if not agent:
         return None
     files = tuple(dict.fromkeys([*tree.files, *reading.secret_files]))
-    return Config(agent=agent, services=services, processes=processes, channels=channels, logs=logs, files=files)
+    return Config(
+        agent=agent,
+        services=services,
+        processes=processes,
+        channels=channels,
+        people=people,
+        schedules=oncall.schedules,
+        calendars=oncall.calendars,
+        escalations=escalations,
+        logs=logs,
+        files=files,
+    )

@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from agent.core.model import CheckPolicy, Policy
-from agent.ports import ActionType, ChannelType, CheckType, LogSpec, Options, ProcessSpec
+from agent.core.model import CheckPolicy, Escalation, Policy
+from agent.core.rota import Person, Schedule
+from agent.ports import ActionType, CalendarSpec, ChannelType, CheckType, LogSpec, Options, ProcessSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,10 @@ class Config:
     services: Mapping[str, ServiceSpec]
     processes: Mapping[str, ProcessSpec] = field(default_factory=dict)
     channels: Mapping[str, ChannelSpec] = field(default_factory=dict)
+    people: Mapping[str, Person] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    calendars: Mapping[str, CalendarSpec] = field(default_factory=dict)  # by the schedule that each is
+    escalations: Mapping[str, Escalation] = field(default_factory=dict)
     logs: tuple[LogSpec, ...] = ()
     files: tuple[Path, ...] = ()
 

@@ -18,6 +18,7 @@ from agent.config.envelope import (
 )
 from agent.config.fields import Model, keys, nested, secrets
 from agent.config.model import Tables
+from agent.config.rota_keys import EscalationKeys, LayerKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.schema import Schema, definitions, needed
 from agent.ports import ActionType, ChannelType, CheckType
 
@@ -32,6 +33,19 @@ _SECTIONS: tuple[tuple[str, Model, str], ...] = (
     ("a restart", RestartOverrides, "Beside its type: `restart: {systemd: photos-api.service, at_most: 3 per 1h}`."),
     ("processes", ProcessKeys, "By name. The agent starts them, restarts them on order and stops them with itself."),
     ("channels", ChannelKeys, "By name. Beside the options of its type, a channel may say:"),
+    ("people", PersonKeys, "By name: `alice: {contacts: {slack: U024BE7LH, sms: '+49 170 1234567'}}`."),
+    (
+        "oncall",
+        ScheduleKeys,
+        "By name. Who is on call and when, either by layers or by a calendar: [oncall.md](oncall.md).",
+    ),
+    ("a layer", LayerKeys, "`{people: [alice, bob], every: weekly, handover: Mon 09:00, start: 2026-01-05}`."),
+    ("escalation", EscalationKeys, "By name: `default: {steps: [{notify: [primary], wait: 5m}, {notify: [boss]}]}`."),
+    (
+        "routes",
+        RouteKeys,
+        "A list; the first that matches: `- {match: {severity: warning, team: db}, escalate: daytime}`.",
+    ),
     ("logs", LogKeys, "A list. Each is either `files` or `units`: `- {files: [/var/log/nginx/*.log], service: web}`."),
 )
 
@@ -51,7 +65,8 @@ checks, restarts and channels take is in [checks.md](checks.md).
 - **Paths** of the database, of `cwd`, of log files, of included and of secret files start from the folder of the file
   in which they are written. Those in the options of checks and restarts should be absolute.
 - **`include`** names folders (every `*.yaml` and `*.yml` in them), patterns or files: `include: [conf.d/*.yaml]`.
-  Included files may hold services, processes, channels and logs. Nothing may be defined twice.
+  Included files may hold services, processes, channels, people, oncall, escalation and logs. Nothing may be defined
+  twice.
 - **Words**: only `true` and `false` are booleans; `on`, `yes` and `08:00` are texts. Anchors, aliases and `<<` merges
   work; top-level keys that begin with `x-` are ignored, as a place for anchors.
 - **Names** are small letters, digits, dot, underscore and dash, at most 63 characters.

@@ -22,6 +22,7 @@ from agent.config.envelope import (
 from agent.config.fields import Model, keys, nested, secrets
 from agent.config.forms import Kind
 from agent.config.model import Tables
+from agent.config.rota_keys import EscalationKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.tree import FREE
 from agent.config.types import NAME_SCHEMA, ONE_OR_MORE
 from agent.core.durations import format_duration
@@ -34,7 +35,10 @@ VARIABLE = {"$ref": "#/$defs/variable"}
 def json_schema(tables: Tables) -> Schema:
     """What a file may hold, short forms and secret files included. It refuses nothing that `load` takes, but for text
     that merely looks like a number; what refers to other parts of the file only `load` can check."""
-    envelopes: list[Model] = [AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys]
+    envelopes: list[Model] = [
+        *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
+        *(PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys),
+    ]
     options = [kind.options for table in (tables.checks, tables.actions, tables.channels) for kind in table.values()]
     names, defs = definitions([*envelopes, *options])
     defs["variable"] = {"type": "string", "pattern": r"\$\{", "description": "A variable of the environment."}
@@ -48,6 +52,8 @@ def json_schema(tables: Tables) -> Schema:
         "required": ["steps"],
         "additionalProperties": False,
     }
+    calendar = defs[names[ScheduleKeys]]["properties"]["ical"]
+    calendar["anyOf"] = [*calendar["anyOf"], {"type": "string"}]
     service = defs[names[ServiceKeys]]["properties"]
     service["checks"] |= {"items": {"$ref": "#/$defs/check"}}
     service["restart"] |= {"anyOf": [{"$ref": f"#/$defs/{one}"} for one in ("restart", "ladder")] + [{"type": "null"}]}
@@ -219,6 +225,10 @@ def _sections(tables: Tables, of: Mapping[Model, Schema]) -> dict[str, Schema]:
         "services": listed(of[ServiceKeys], "What is looked after."),
         "processes": named(of[ProcessKeys], "Processes that the agent starts, supervises and stops with itself."),
         "channels": named(channel, "Ways to people."),
+        "people": named({"anyOf": [of[PersonKeys], {"type": "null"}]}, "Who can be asked, and how."),
+        "oncall": named(of[ScheduleKeys], "Who is on call, and when."),
+        "escalation": named(of[EscalationKeys], "Who is asked, one step after the other."),
+        "routes": listed(of[RouteKeys], "Which escalation policy a service has: the first that matches."),
         "logs": listed(of[LogKeys], "Where log lines come from."),
         "include": {**ONE_OR_MORE, "description": "Folders and patterns of files to read as well."},
     }

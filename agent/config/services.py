@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from agent.config.around import Around
-from agent.config.channels import check_channels, fallbacks
+from agent.config.channels import check_channels
 from agent.config.checks import read_checks
 from agent.config.envelope import ServiceKeys
+from agent.config.escalated import escalated
 from agent.config.forms import Reading
 from agent.config.graph import cycles
 from agent.config.model import CheckSpec, ServiceSpec
@@ -60,15 +61,14 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
     for key in ("page", "notify"):
         if key in value:
             check_channels(getattr(keys, key) or (), around.channel_names, place.at(key), reading.report)
-    return ServiceSpec(
-        name=name, policy=_policy(keys, checks, restart, around, pool), checks=tuple(checks), actions=actions
-    )
+    policy = escalated(_policy(keys, checks, restart, around, pool), keys, around, place, reading, pool)
+    return ServiceSpec(name=name, policy=policy, checks=tuple(checks), actions=actions)
 
 
 def _policy(
     keys: ServiceKeys, checks: Iterable[CheckSpec], restart: RestartPolicy | None, around: Around, pool: Pool
 ) -> Policy:
-    defaults, channels = around.defaults, around.channels
+    defaults = around.defaults
     policies = tuple((check.name, check.policy) for check in checks)
     page = pool.one(_either(keys.page, defaults.page))
     notify = pool.one(_either(keys.notify, defaults.notify))
@@ -80,7 +80,6 @@ def _policy(
         restart=restart,
         page=page,
         notify=notify,
-        fallback=pool.made(("fallback", page, notify), lambda: fallbacks((*page, *notify), channels)),
         remind=pool.one(_either(keys.remind, defaults.remind)),
         page_deadline=pool.one(_either(keys.page_deadline, defaults.page_deadline)),
         unknown_after=pool.one(_either(keys.unknown_after, defaults.unknown_after)),

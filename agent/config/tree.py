@@ -12,14 +12,26 @@ from agent.config.yaml_text import read_yaml
 
 LARGEST = 64 * 1024 * 1024  # bytes of one file
 
-SECTIONS = ("agent", "defaults", "services", "processes", "channels", "logs", "include")
+SECTIONS = (
+    "agent",
+    "defaults",
+    "services",
+    "processes",
+    "channels",
+    "people",
+    "oncall",
+    "escalation",
+    "routes",
+    "logs",
+    "include",
+)
 FREE = "x-"  # a place for anchors: x-common: &common {...}
-SHARED = ("services", "processes", "channels", "logs")  # what included files may hold
+SHARED = ("services", "processes", "channels", "people", "oncall", "escalation", "logs")  # what included files may hold
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One service, process, channel or log source as it is written; `name` is the key in a section of names."""
+    """One service, channel, person, log source … as it is written; `name` is the key in a section of names."""
 
     place: Place
     value: object
@@ -36,6 +48,10 @@ class Tree:
     services: list[Entry] = field(default_factory=list)
     processes: list[Entry] = field(default_factory=list)
     channels: list[Entry] = field(default_factory=list)
+    people: list[Entry] = field(default_factory=list)
+    oncall: list[Entry] = field(default_factory=list)
+    escalation: list[Entry] = field(default_factory=list)
+    routes: list[Entry] = field(default_factory=list)
     logs: list[Entry] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     complete: bool = True  # every file could be read to its end
@@ -114,13 +130,20 @@ def _sections(document: Document, known: tuple[str, ...], report: Report) -> dic
 
 def _collect(document: Document, top: Mapping[str, object], tree: Tree, report: Report) -> None:
     place = Place(document)
-    for section, entries in (("services", tree.services), ("logs", tree.logs)):
+    for section, entries in (("services", tree.services), ("routes", tree.routes), ("logs", tree.logs)):
         value = top.get(section)
         if isinstance(value, list):
             entries.extend(Entry(place.at(section, n), item) for n, item in enumerate(value))
         elif value is not None:
             report.add(place.at(section), "expected a list, each item beginning with a dash")
-    for section, entries in (("processes", tree.processes), ("channels", tree.channels)):
+    named = (
+        ("processes", tree.processes),
+        ("channels", tree.channels),
+        ("people", tree.people),
+        ("oncall", tree.oncall),
+        ("escalation", tree.escalation),
+    )
+    for section, entries in named:
         value = top.get(section)
         if isinstance(value, dict):
             entries.extend(Entry(place.at(section, name), item, name) for name, item in value.items())

@@ -58,7 +58,9 @@ def parse_window(text: str) -> Window:
     begins, ends = (parse_clock(f"{found[n]}:{found[n + 1]}", midnight=n == 3) for n in (1, 3))
     if begins == ends:
         raise ValueError(f"{text!r} has no length: the whole day is 00:00-24:00")
-    return Window(_days(days[0], text) if days else tuple(range(7)), begins, ends + (_WHOLE_DAY if ends < begins else 0))
+    return Window(
+        _days(days[0], text) if days else tuple(range(7)), begins, ends + (_WHOLE_DAY if ends < begins else 0)
+    )
 
 
 def parse_clock(text: str, *, midnight: bool = False) -> int:

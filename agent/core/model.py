@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from agent.core.hours import Hours
+
 NOTHING: Mapping[str, float] = MappingProxyType({})
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
@@ -133,6 +135,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRule:
+    """What holds for the replicas of a group together: when more than `share` of them fail at once it is one cause, and
+    one canary decides for all; and at most `at_most` restarts in any window of `per` (None: no such limit)."""
+
+    share: float = 0.34
+    at_most: int | None = None
+    per: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
     """How a service may be restarted: at most `at_most` times in any window of `per`, the n-th restart in such a
     window no sooner than `backoff * 2**(n-2)` after the one before, each followed by `verify` in which the
@@ -178,7 +190,8 @@ class Contact:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationStep:
     """Whom to ask, and how long they have to acknowledge before the next step. `notify` are targets: "oncall:NAME" (who
-    is on call by that schedule at that moment), "person:NAME", "channel:NAME"."""
+    is on call by that schedule at that moment), "person:NAME", "channel:NAME"; the first two may end in "/CHANNEL", the
+    only way that is used then."""
 
     notify: tuple[str, ...]
     wait: timedelta
@@ -187,12 +200,16 @@ class EscalationStep:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalation:
     """The steps of one escalation policy. After the last one it begins again `repeat` times. An acknowledgement holds
-    it for `ack_for` (zero: until the incident is over)."""
+    it for `ack_for` (zero: until the incident is over). With `hours` people are asked only then; in `quiet_hours`
+    nobody is asked about services whose severity is one of `quiet_for`: see `agent.core.closed`."""
 
     name: str
     steps: tuple[EscalationStep, ...]
     repeat: int = 0
     ack_for: timedelta = timedelta(hours=1)
+    hours: Hours | None = None
+    quiet_hours: Hours | None = None
+    quiet_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
 from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
 from agent.ports.logs import LogBook, LogLine, LogSpec
+from agent.ports.oncall import CalendarSpec, OnCall
 from agent.ports.options import O, Options
 from agent.ports.store import Outgoing, Run, Store, Stored, StoreUnavailable, VersionConflict
 from agent.ports.table import CheckRow, ServiceRow
@@ -21,6 +22,7 @@ __all__ = [
     "BeatBook",
     "BeatIntake",
     "BeatState",
+    "CalendarSpec",
     "Channel",
     "ChannelType",
     "CheckContext",
@@ -35,6 +37,7 @@ __all__ = [
     "LogLine",
     "LogSpec",
     "O",
+    "OnCall",
     "Options",
     "Outgoing",
     "ProcessSpec",
