@@ -57,6 +57,7 @@ SERVICE_HEALTH = Metric(
 
 STATE = (
     Metric("codeblue_incidents_open", "gauge", (), "Incidents that are open now."),
+    Metric("codeblue_incidents_acknowledged", "gauge", (), "Open incidents that somebody has taken on."),
     Metric("codeblue_outbox_oldest_seconds", "gauge", (), "Age of the oldest page that no channel has taken yet."),
     Metric("codeblue_dead_letters", "gauge", (), "Messages that were given up on and wait for a person to replay."),
     Metric("codeblue_loop_lag_seconds", "gauge", (), "Worst delay of the agent's event loop in the last ten seconds."),
@@ -95,6 +96,24 @@ EVENTS = (
         "From the first missed beat to the decision that the service is down.",
     ),
     Metric(
+        "codeblue_page_delivery_seconds",
+        "histogram",
+        (),
+        "From the decision to page somebody until the channel had taken it.",
+    ),
+    Metric(
+        "codeblue_acknowledge_seconds",
+        "histogram",
+        (),
+        "From the opening of an incident until a person acknowledged it.",
+    ),
+    Metric(
+        "codeblue_escalations_total",
+        "counter",
+        ("service",),
+        "Steps of an escalation that were taken because nobody had acknowledged, or that reached nobody.",
+    ),
+    Metric(
         "codeblue_schedule_lateness_seconds",
         "histogram",
         (),
@@ -114,4 +133,5 @@ METRICS = (*CHECKS, SERVICE_HEALTH, *STATE, *EVENTS)
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 DETECTION_BUCKETS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600)
+DELIVERY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 LATENESS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

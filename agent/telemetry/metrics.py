@@ -23,6 +23,7 @@ from agent.ports import ServiceRow, Vitals
 from agent.telemetry.catalogue import (
     BY_NAME,
     CHECKS,
+    DELIVERY_BUCKETS,
     DETECTION_BUCKETS,
     LATENESS_BUCKETS,
     METRICS,
@@ -46,12 +47,18 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         self._incidents = self._counter("codeblue_incidents_total")
         self._restarts = self._counter("codeblue_restarts_total")
-        self._of_services = {"codeblue_incidents_total": self._incidents, "codeblue_restarts_total": self._restarts}
+        self._escalations = self._counter("codeblue_escalations_total")
+        self._of_services = {
+            "codeblue_incidents_total": self._incidents,
+            "codeblue_restarts_total": self._restarts,
+            "codeblue_escalations_total": self._escalations,
+        }
         self._notices = self._counter("codeblue_notices_total")
         self._beats = self._counter("codeblue_beats_total")
         self._logs = self._counter("codeblue_log_lines_total")
-        detection = BY_NAME["codeblue_detection_seconds"]
-        self._detection = Histogram(detection.name, detection.about, buckets=DETECTION_BUCKETS, registry=self.registry)
+        self._detection = self._histogram("codeblue_detection_seconds", DETECTION_BUCKETS)
+        self._delivery = self._histogram("codeblue_page_delivery_seconds", DELIVERY_BUCKETS)
+        self._acknowledge = self._histogram("codeblue_acknowledge_seconds", DETECTION_BUCKETS)
         self._lateness = [0] * (len(LATENESS_BUCKETS) + 1)
         self._lateness_sum = 0.0
         self._reloaded = self._gauge("codeblue_config_reload_success")
@@ -63,11 +70,18 @@ class Metrics:
         self._count: dict[EventKind, Callable[[Event], None]] = {
             EventKind.OPENED: self._opened,
             EventKind.RESTART_FINISHED: self._restart_finished,
+            EventKind.DELIVERED: lambda event: _observe(self._delivery, event),
+            EventKind.ACKNOWLEDGED: lambda event: _observe(self._acknowledge, event),
+            EventKind.ESCALATED: lambda event: self._escalations.labels(event.service).inc(),
         }
 
     def _counter(self, name: str) -> Counter:
         metric = BY_NAME[name]
         return Counter(metric.name, metric.about, metric.labels, registry=self.registry)
+
+    def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
+        metric = BY_NAME[name]
+        return Histogram(metric.name, metric.about, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str) -> Gauge:
         metric = BY_NAME[name]
@@ -76,18 +90,15 @@ class Metrics:
     # ------------------------------------------------------------------------------------------- what happens
 
     def on_event(self, event: Event) -> None:
-        """Counts an event. From `event.data` it reads `reason` and `seconds` (opened), `action` and `outcome`
-        (restart_finished); what is missing counts as "unknown"."""
+        """Counts an event. From `event.data` it reads `reason` and `seconds` (opened), `seconds` (delivered,
+        acknowledged), `action` and `outcome` (restart_finished); what is missing counts as "unknown"."""
         count = self._count.get(event.kind)
         if count is not None:
             count(event)
 
     def _opened(self, event: Event) -> None:
         self._incidents.labels(event.service, event.data.get("reason", "unknown")).inc()
-        seconds = _seconds(event.data.get("seconds", ""))
-        if seconds is not None:
-            exemplar = {"trace_id": event.trace_id} if event.trace_id else None
-            self._detection.observe(seconds, exemplar)
+        _observe(self._detection, event)
 
     def _restart_finished(self, event: Event) -> None:
         data = event.data
@@ -152,6 +163,7 @@ class Metrics:
         vitals = self._vitals
         values = {
             "codeblue_incidents_open": sum(row.state.incident is not None for row in self._table.values()),
+            "codeblue_incidents_acknowledged": sum(map(_acknowledged, self._table.values())),
             "codeblue_outbox_oldest_seconds": vitals.oldest_page,
             "codeblue_dead_letters": vitals.dead_letters,
             "codeblue_loop_lag_seconds": vitals.loop_lag,
@@ -177,6 +189,17 @@ class Metrics:
         family = HistogramMetricFamily(metric.name, metric.about)
         family.add_metric([], buckets, self._lateness_sum)
         return family
+
+
+def _acknowledged(row: ServiceRow) -> bool:
+    incident = row.state.incident
+    return incident is not None and incident.ack is not None
+
+
+def _observe(histogram: Histogram, event: Event) -> None:
+    seconds = _seconds(event.data.get("seconds", ""))
+    if seconds is not None:
+        histogram.observe(seconds, {"trace_id": event.trace_id} if event.trace_id else None)
 
 
 class _State:

@@ -131,6 +131,9 @@ def test_events_are_counted() -> None:
     metrics.on_event(event(EventKind.OPENED, reason="refused", seconds="6.5"))
     metrics.on_event(event(EventKind.RESTART_FINISHED, action="systemd", outcome="timeout"))
     metrics.on_event(event(EventKind.MISSED))
+    metrics.on_event(event(EventKind.DELIVERED, seconds="0.4"))
+    metrics.on_event(event(EventKind.ACKNOWLEDGED, seconds="90"))
+    metrics.on_event(event(EventKind.ESCALATED))
     metrics.notice("oncall", "opened", "delivered")
     metrics.notice("oncall", "resolved", "given_up")
     assert samples(metrics, "codeblue_incidents_total") == {("photos", "refused"): 1}
@@ -140,6 +143,9 @@ def test_events_are_counted() -> None:
         ("oncall", "resolved", "given_up"): 1,
     }
     assert samples(metrics, "codeblue_detection_seconds_sum") == {(): 6.5}
+    assert samples(metrics, "codeblue_page_delivery_seconds_sum") == {(): 0.4}
+    assert samples(metrics, "codeblue_acknowledge_seconds_sum") == {(): 90}
+    assert samples(metrics, "codeblue_escalations_total") == {("photos",): 1}
 
 
 def test_an_event_without_its_data_is_still_counted() -> None:
