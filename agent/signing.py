@@ -17,11 +17,16 @@ def signed_headers(key: str, payload: bytes, secret: str, at: datetime) -> Mappi
     found = {
         "Content-Type": "application/json",
         "User-Agent": f"codeblue/{__version__}",
-        "Idempotency-Key": quote(key, safe=_HEADER_SAFE, errors="replace"),
+        "Idempotency-Key": plain_key(key),
     }
     if secret:
         found["X-Codeblue-Signature"] = signature(payload, secret, at)
     return found
+
+
+def plain_key(key: str) -> str:
+    """The key in printable ASCII without blanks: whatever else is in it is percent-encoded."""
+    return quote(key, safe=_HEADER_SAFE, errors="replace")
 
 
 def signature(payload: bytes, secret: str, at: datetime) -> str:

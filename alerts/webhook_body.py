@@ -3,15 +3,27 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
-from agent.core.model import Notice
-from agent.signing import signed_headers
+from agent.core.model import Notice, NoticeKind
+from agent.signing import plain_key, signed_headers
 from alerts.rendering import evidence, facts, note, title
 from alerts.text import clip_lines, one_line
 
 VERSION = 1
 EVIDENCE_LIMIT = 32_000  # characters of one piece of evidence
+CLOUD_EVENT = "application/cloudevents+json; charset=utf-8"
+CLOUD_EVENT_TYPES: Mapping[NoticeKind, str] = MappingProxyType(
+    {
+        NoticeKind.OPENED: "codeblue.incident.opened",
+        NoticeKind.UPDATE: "codeblue.incident.updated",
+        NoticeKind.REMINDER: "codeblue.incident.reminded",
+        NoticeKind.RESOLVED: "codeblue.incident.resolved",
+        NoticeKind.NOTE: "codeblue.note",
+    }
+)
 
 
 def body(notice: Notice) -> bytes:
@@ -20,10 +32,38 @@ def body(notice: Notice) -> bytes:
     `version` 1; `key` names this notice, whoever sees it twice may drop the second; `incident` groups notices (empty
     for a note that belongs to none); `service`; `kind`: opened, update, reminder, resolved or note; `title`, `summary`
     and `note`: one line each; `at` (decided) and `opened_at`: RFC 3339 in UTC; `facts` and `evidence`: objects of text,
-    in the order to show them; `runbook` and `trace_id`: text, empty where there is none. Fields may be added under the
-    same version, never removed or given another meaning.
+    in the order to show them; `runbook` and `trace_id`: text, empty where there is none; `severity` and `labels` of the
+    service; `person` and `to`: whose address this is for, and the address, empty where it is for the channel itself.
+    Fields may be added under the same version, never removed or given another meaning.
     """
-    fields: dict[str, Any] = {
+    return _json(_fields(notice))
+
+
+def cloud_event(notice: Notice) -> bytes:
+    """The same as `data` of a CloudEvent 1.0 in JSON (structured mode; github.com/cloudevents/spec).
+
+    `id` is the notice's key, `source` the agent, `subject` the service, `time` when it was decided; `type` is
+    codeblue.incident.opened, .updated, .reminded or .resolved, or codeblue.note. `incident` and `severity` are
+    extension attributes, left out where they are empty.
+    """
+    fields = _fields(notice)
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": plain_key(notice.key),
+        "source": f"/codeblue/{quote(one_line(notice.facts.get('Agent', '')), errors='replace')}",
+        "type": CLOUD_EVENT_TYPES[notice.kind],
+        "subject": one_line(notice.service),
+        "time": fields["at"],
+        "datacontenttype": "application/json",
+        "incident": one_line(notice.incident),
+        "severity": one_line(notice.severity),
+        "data": fields,
+    }
+    return _json({name: value for name, value in event.items() if value != ""})
+
+
+def _fields(notice: Notice) -> dict[str, Any]:
+    return {
         "version": VERSION,
         "key": notice.key,
         "incident": notice.incident,
@@ -38,13 +78,22 @@ def body(notice: Notice) -> bytes:
         "evidence": {name: clip_lines(text, EVIDENCE_LIMIT) for name, text in evidence(notice)},
         "runbook": notice.runbook,
         "trace_id": notice.trace_id,
+        "severity": notice.severity,
+        "labels": dict(notice.labels),
+        "person": notice.person,
+        "to": notice.to,
     }
-    return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
-def headers(notice: Notice, payload: bytes, secret: str, at: datetime) -> Mapping[str, str]:
+def headers(
+    notice: Notice, payload: bytes, secret: str, at: datetime, content_type: str = "application/json"
+) -> Mapping[str, str]:
     """The headers of one try; the key of its idempotency is the notice's. See `agent.signing`."""
-    return signed_headers(notice.key, payload, secret, at)
+    return {**signed_headers(notice.key, payload, secret, at), "Content-Type": content_type}
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
 def _rfc3339(at: datetime) -> str:

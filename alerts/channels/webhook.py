@@ -18,7 +18,7 @@ from agent.ports import ChannelType, DeliveryError, Options, Receipt
 from agent.threads import Busy, OwnThreads
 from alerts.rendering import as_seen_here
 from alerts.retry_after import seconds_to_wait
-from alerts.webhook_body import body, headers
+from alerts.webhook_body import CLOUD_EVENT, body, cloud_event, headers
 
 _LATER = frozenset({408, 425, 429})
 _HANGING = 8  # requests that may be left behind, hanging, before new ones are put off
@@ -37,6 +37,9 @@ class WebhookOptions(Options):
         default=timedelta(seconds=10), description="How long one request may take"
     )
     method: Literal["POST", "PUT"] = Field(default="POST", description="The HTTP method of the requests")
+    format: Literal["codeblue", "cloudevents"] = Field(
+        default="codeblue", description="cloudevents: each notice is a CloudEvent 1.0 in structured mode"
+    )
 
 
 class WebhookChannel:
@@ -55,10 +58,11 @@ class WebhookChannel:
 
     async def send(self, notice: Notice, opening: Receipt | None) -> Receipt:
         notice = as_seen_here(notice, opening)
-        payload = body(notice)
+        events = self._options.format == "cloudevents"
+        payload = cloud_event(notice) if events else body(notice)
         secret = self._options.secret.get_secret_value() if self._options.secret else ""
         sent = {name: value.get_secret_value() for name, value in self._options.headers.items()}
-        sent |= headers(notice, payload, secret, self._now())
+        sent |= headers(notice, payload, secret, self._now(), CLOUD_EVENT if events else "application/json")
         try:
             status, retry_after = await self._threads.run(lambda: self._request(payload, sent), self._timeout)
         except TimeoutError:

@@ -18,7 +18,7 @@ import trustme
 from agent.ports import DeliveryError, Receipt
 from agent.signing import signature
 from alerts.channels.webhook import WebhookChannel, WebhookOptions
-from alerts.webhook_body import body
+from alerts.webhook_body import body, cloud_event
 from tests.alerts.builders import OPENED, RESOLVED
 
 NOW = datetime(2026, 3, 1, 3, 12, 5, tzinfo=UTC)
@@ -95,6 +95,15 @@ async def dripper() -> AsyncIterator[str]:
 
 def make(url: str, **options: Any) -> WebhookChannel:
     return WebhookChannel("hook", WebhookOptions(url=url, **({"timeout": "5s"} | options)), now=lambda: NOW)
+
+
+async def test_a_cloud_event_is_signed_over_the_bytes_that_are_sent(hook: Hook) -> None:
+    await make(hook.url, secret="hush", format="cloudevents").send(OPENED, None)
+    ((_, _, headers, payload),) = hook.got
+    assert payload == cloud_event(OPENED)
+    assert headers["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+    assert headers["X-Codeblue-Signature"] == signature(payload, "hush", NOW)
+    assert headers["Idempotency-Key"] == json.loads(payload)["id"]
 
 
 async def refused(channel: WebhookChannel) -> DeliveryError:
