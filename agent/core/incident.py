@@ -1,5 +1,6 @@
 """The decision: state + input -> state + commands + events. Nothing here knows a clock or does any I/O."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.core import breaker, budget, flapping, notices, paging
@@ -26,6 +27,7 @@ from agent.core.events import (
 )
 from agent.core.health import advance, health_of
 from agent.core.model import (
+    NO_TEXT,
     Asked,
     CheckState,
     Incident,
@@ -166,7 +168,7 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
         draft.say(EventKind.CHECK_RECOVERED, f"{event.check} passes again", check=event.check)
         if not left:
             if not flapping.calms_down(draft):
-                _close(draft, "recovered")
+                _close(draft, "recovered", event.evidence)
             return
     if event.check not in draft.incident.failing:
         return
@@ -247,13 +249,13 @@ def _evidence(event: Observed | None) -> dict[str, str]:
     return {**timing, **event.result.evidence, **event.evidence}
 
 
-def _close(draft: Draft, how: str) -> None:
+def _close(draft: Draft, how: str, evidence: Mapping[str, str] = NO_TEXT) -> None:
     """End the incident. Whoever was asked is told once; where nobody was, a restart that healed is noted quietly."""
     incident = draft.incident
     span = budget.in_words(draft.at - incident.first_miss_at)
     draft.cancelled.extend(tried.key for tried in incident.tried if tried.outcome is None)
     if incident.asked:
-        notices.close(draft, f"{how} after {span}")
+        notices.close(draft, f"{how} after {span}", evidence)
     elif incident.tried:
         notices.note(draft, f"{draft.state.service} healed itself: {how} after {span}")
     healed = "" if incident.asked or not incident.tried else ", nobody was woken"

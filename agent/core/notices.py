@@ -68,7 +68,7 @@ def update(draft: Draft, title: str, evidence: Mapping[str, str] = NO_TEXT) -> N
         _notify(draft, asked.contact, NoticeKind.UPDATE, title, evidence=evidence)
 
 
-def close(draft: Draft, how: str) -> None:
+def close(draft: Draft, how: str, evidence: Mapping[str, str] = NO_TEXT) -> None:
     """Exactly one closing message to every channel that was asked; what has not left yet is taken back."""
     for asked in draft.incident.asked:
         if asked.reminder:
@@ -76,7 +76,7 @@ def close(draft: Draft, how: str) -> None:
         if not asked.delivered:
             draft.cancelled.append(asked.key)
         note = "" if asked.delivered else UNDELIVERED
-        _notify(draft, asked.contact, NoticeKind.RESOLVED, f"{draft.state.service} {how}", note=note)
+        _notify(draft, asked.contact, NoticeKind.RESOLVED, f"{draft.state.service} {how}", note=note, evidence=evidence)
 
 
 def note(draft: Draft, title: str) -> None:

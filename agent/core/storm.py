@@ -117,9 +117,9 @@ def _goes_on(storm: Storm, ill: Sequence[Sick], rule: StormRule, limit: int, at:
     return replace(storm, phase=Phase.RAGING, since=at) if new > limit else storm
 
 
-def resumed(opened_at: datetime, rule: StormRule) -> Storm:
-    """The storm whose incident was opened then, as an agent that was restarted goes on with it."""
-    return Storm(phase=Phase.RAGING, since=opened_at, began=opened_at - rule.within)
+def resumed(at: datetime, rule: StormRule, began: datetime | None = None) -> Storm:
+    """The storm that was recognised then, as an agent that was restarted goes on with it."""
+    return Storm(phase=Phase.RAGING, since=at, began=began or at - rule.within)
 
 
 # ---------------------------------------------------------------------------------------- what they have in common

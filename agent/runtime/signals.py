@@ -69,9 +69,9 @@ class Signals:
         """It is bad: an incident opens at once. `reason` is a bounded slug, the kind by default."""
         self._say(name, Verdict.FAIL, reason or _kind(name), summary, evidence)
 
-    def clear(self, name: str, summary: str = "over") -> None:
-        """It is over: an open incident is closed at once."""
-        self._say(name, Verdict.PASS, "ok", summary, None)
+    def clear(self, name: str, summary: str = "over", evidence: Mapping[str, str] | None = None) -> None:
+        """It is over: an open incident is closed at once. The evidence is shown in the closing message."""
+        self._say(name, Verdict.PASS, "ok", summary, evidence)
 
     def unsure(self, name: str, summary: str) -> None:
         """Nobody can tell any more: an open incident stays open, and none is opened until `unknown_after`."""
@@ -113,7 +113,7 @@ class Signals:
             evidence=dict(evidence) if evidence else no_text(),
         )
         self._record(watched.row.checks[_kind(name)], result)
-        self._engine.tell(name, Observed(at=now, check=_kind(name), result=result))
+        self._engine.tell(name, Observed(at=now, check=_kind(name), result=result, evidence=result.evidence))
 
 
 def _complete(name: str, policy: Policy) -> Policy:
