@@ -77,6 +77,13 @@ class Defaults(Envelope):
     unknown_after: Duration = Field(
         timedelta(minutes=5), description="A check that cannot tell for this long is paged for that; 0s never."
     )
+    flapping: RateText = Field(
+        Rate(6, timedelta(hours=1)),
+        description="A service that goes down this often gets one incident, which stays open; 0 per 1h never.",
+    )
+    calm: Length = Field(
+        timedelta(minutes=15), description="How long a flapping service must be well before its incident is closed."
+    )
     restart: RestartKeys = Field(
         RestartKeys.model_validate({}), description="Limits of every restart that does not set its own."
     )
@@ -124,6 +131,8 @@ class ServiceKeys(Envelope):
     remind: Duration | None = Field(None, description="An unresolved page is repeated this often; 0s never.")
     page_deadline: Length | None = Field(None, description="A page not delivered by then goes to the fallback too.")
     unknown_after: Duration | None = Field(None, description="Not being able to tell for this long is paged; 0s never.")
+    flapping: RateText | None = Field(None, description="Going down this often is one incident; 0 per 1h never.")
+    calm: Length | None = Field(None, description="How long it must be well until it counts as flapping no more.")
     runbook: str = Field("", description="A link for whoever is paged.")
     group: str = Field(
         "", description="Replicas of one thing: restarted one at a time, the first deciding for the rest."
@@ -158,6 +167,11 @@ class AgentKeys(Envelope):
     concurrency: Count = Field(1000, description="Checks under way at the same time.")
     per_host: Count = Field(50, description="Checks under way at the same time against one host.")
     restarts: RateText = Field(Rate(20, timedelta(hours=1)), description="Budget that all services of this host share.")
+    fleet_restarts: RateText | None = Field(
+        None,
+        description="Budget that all agents share whose `store` is the same database. For agents with databases of "
+        "their own, which know nothing of each other, it is a second limit on one host. Default: none.",
+    )
     retention: Length = Field(timedelta(days=90), description="How long timeline, runs and sent messages are kept.")
     log_retention: Length = Field(timedelta(days=7), description="How long collected log lines are kept.")
     log_size: Annotated[Size, Field(gt=0)] = Field(

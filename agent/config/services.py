@@ -17,7 +17,7 @@ from agent.config.registry import named_services
 from agent.config.report import Place, Report
 from agent.config.restarts import read_restart
 from agent.config.tree import Entry
-from agent.core.model import CheckPolicy, Policy, RestartPolicy
+from agent.core.model import CheckPolicy, Flapping, Policy, RestartPolicy
 
 T = TypeVar("T")
 
@@ -85,7 +85,13 @@ def _policy(
         unknown_after=pool.one(_either(keys.unknown_after, defaults.unknown_after)),
         runbook=keys.runbook,
         group=pool.one(keys.group),
+        flapping=_flapping(keys, around, pool),
     )
+
+
+def _flapping(keys: ServiceKeys, around: Around, pool: Pool) -> Flapping | None:
+    rate, calm = _either(keys.flapping, around.defaults.flapping), _either(keys.calm, around.defaults.calm)
+    return pool.one(Flapping(at_most=rate.count, per=rate.per, calm=calm)) if rate.count else None
 
 
 def _check_dependencies(spec: ServiceSpec, known: Mapping[str, Place], place: Place, report: Report) -> None:

@@ -220,6 +220,7 @@ def busy() -> Metrics:
     metrics = metrics_of(nasty, service(check(), check(name="port", verdict=None)), vitals=vitals)
     metrics.on_event(event(EventKind.OPENED, reason="refused", seconds="6.5"))
     metrics.on_event(event(EventKind.RESTART_FINISHED, action="systemd", outcome="done"))
+    metrics.on_event(event(EventKind.ESCALATED))
     metrics.notice("oncall", "opened", "delivered")
     metrics.count_beat("success", "taken")
     metrics.count_log("photos", "file:/var/log/x.log", "")
