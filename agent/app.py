@@ -34,6 +34,7 @@ from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
 from agent.runtime.curl import CurlClient
 from agent.runtime.engine import Engine, HostBudget
+from agent.runtime.fleet_budget import FleetBudget
 from agent.runtime.gate import Gate
 from agent.runtime.limits import Limits
 from agent.runtime.notify import Notifier
@@ -93,12 +94,13 @@ class App:
         self.bus = Bus()
         for observer in (self.metrics.on_event, self.tracing.on_event, _log_event):
             self.bus.subscribe(observer)
+        self.fleet = FleetBudget(agent.fleet_at_most, agent.fleet_per)
         self.engine = Engine(
             clock=self.clock,
             store=self.store,
             gate=self.gate,
             bus=self.bus,
-            budget=HostBudget(agent.restarts_at_most, agent.restarts_per),
+            budget=HostBudget(agent.restarts_at_most, agent.restarts_per, self.fleet),
             evidence=self._evidence,
             agent=agent.name,
             trace_link=agent.traces.link if agent.traces else "",
@@ -115,6 +117,8 @@ class App:
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
+        self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
+        self.budgets()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
         self.engine.run_again = self.prober.start_confirming
         self.engine.host_trouble = lambda: self.vitals.host_trouble
@@ -205,6 +209,7 @@ class App:
         self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
+        self.scheduler.add_chore("fleet's budget", timedelta(seconds=5), self.look_at_fleet)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
@@ -256,6 +261,16 @@ class App:
     def hide_secrets(self, config: Config) -> None:
         for secret in secrets_of(config):
             register_secret(secret)
+
+    def budgets(self) -> None:
+        """Put the configuration's budgets in force."""
+        agent = self.config.agent
+        self.fleet.at_most, self.fleet.per = agent.fleet_at_most, agent.fleet_per
+        self.engine.budget(agent.restarts_at_most, agent.restarts_per, self.config.groups)
+
+    async def look_at_fleet(self) -> None:
+        """What the other agents on this database have restarted."""
+        await self.fleet.look(self.store, self.clock.now())
 
     def watch(self, table: Mapping[str, Watched]) -> None:
         for name, watched in table.items():

@@ -81,7 +81,7 @@ async def _apply(app: App, difference: Changes) -> None:
     app.owners = owners(new)
     app.gate.control = new.agent.control
     app.limits.resize(new.agent.concurrency, new.agent.per_host)
-    app.engine.budget(new.agent.restarts_at_most, new.agent.restarts_per)
+    app.budgets()
     app.housekeeping.retention = new.agent.retention
     if difference.processes:
         await app.children.reconfigure(new.processes)

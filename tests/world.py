@@ -10,6 +10,7 @@ from typing import Any, cast
 from agent.core.model import (
     CheckPolicy,
     CheckResult,
+    GroupRule,
     Notice,
     NoticeKind,
     Outcome,
@@ -109,6 +110,7 @@ class World:
         self.policies = {policy.service: policy for policy in policies}
         self.store: Store = store or MemoryStore()
         self.down: set[str] = set()
+        self.groups: dict[str, GroupRule] = {}
         self.verdict: dict[str, Verdict] = {}
         self.channels: dict[str, FakeChannel] = {}
         self.remediators: dict[str, FakeRemediator] = {name: FakeRemediator() for name in self.policies}
@@ -142,6 +144,7 @@ class World:
             cast(Tools, None), Limits(100, 100), lambda _: Trace(), lambda p, r, began, _: self._observe(p, r, began)
         )
         self.engine.outlet = self.outbox
+        self.engine.budget(1000, timedelta(hours=1), self.groups)
         self.engine.run_again = self.prober.start_confirming
         stored = await self.store.load()
         relations = related({name: policy.depends_on for name, policy in self.policies.items()})

@@ -39,6 +39,7 @@ class Changes:
     processes: Changed = Changed()
     oncall: bool = False  # people, schedules, calendars
     logs: bool = False
+    groups: bool = False
     agent: tuple[str, ...] = ()
 
     @property
@@ -47,7 +48,7 @@ class Changes:
 
     def __bool__(self) -> bool:
         checks = self.checks_added or self.checks_removed or self.checks_changed
-        parts = (self.services, checks, self.channels, self.processes, self.oncall, self.logs, self.agent)
+        parts = (self.services, checks, self.channels, self.processes, self.oncall, self.logs, self.groups, self.agent)
         return any(map(bool, parts))
 
 
@@ -63,6 +64,7 @@ def changes(old: Config, new: Config) -> Changes:
         processes=_changed(old.processes, new.processes),
         oncall=_who(old) != _who(new),
         logs=old.logs != new.logs,
+        groups=old.groups != new.groups,
         agent=tuple(_differing(old.agent, new.agent)),
     )
 

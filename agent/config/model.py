@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from agent.core.model import CheckPolicy, Escalation, Policy
+from agent.core.model import CheckPolicy, Escalation, GroupRule, Policy
 from agent.core.rota import Person, Schedule
 from agent.ports import ActionType, CalendarSpec, ChannelType, CheckType, LogSpec, Options, ProcessSpec
 
@@ -88,6 +88,8 @@ class AgentSpec:
     per_host: int = 50  # checks in flight against one host
     restarts_at_most: int = 20  # budget that all services of this host share
     restarts_per: timedelta = timedelta(hours=1)
+    fleet_at_most: int = 1_000_000  # the same of all agents on one database; as many as that are no limit
+    fleet_per: timedelta = timedelta(hours=1)
     retention: timedelta = timedelta(days=90)  # of timeline, runs and settled commands
     log_retention: timedelta = timedelta(days=7)
     log_size: int = 1_073_741_824  # bytes of the log store, about
@@ -110,6 +112,7 @@ class Config:
     escalations: Mapping[str, Escalation] = field(default_factory=dict)
     logs: tuple[LogSpec, ...] = ()
     files: tuple[Path, ...] = ()
+    groups: Mapping[str, GroupRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

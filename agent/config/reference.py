@@ -17,6 +17,7 @@ from agent.config.envelope import (
     ServiceKeys,
 )
 from agent.config.fields import Model, keys, nested, secrets
+from agent.config.groups import GroupKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, LayerKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.schema import Schema, definitions, needed
@@ -33,6 +34,7 @@ _SECTIONS: tuple[tuple[str, Model, str], ...] = (
     ("a restart", RestartOverrides, "Beside its type: `restart: {systemd: photos-api.service, at_most: 3 per 1h}`."),
     ("processes", ProcessKeys, "By name. The agent starts them, restarts them on order and stops them with itself."),
     ("channels", ChannelKeys, "By name. Beside the options of its type, a channel may say:"),
+    ("groups", GroupKeys, "By name, where services say `group: web`: `web: {restarts: 5 per 1h, share: 34%}`."),
     ("people", PersonKeys, "By name: `alice: {contacts: {slack: U024BE7LH, sms: '+49 170 1234567'}}`."),
     (
         "oncall",

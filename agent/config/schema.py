@@ -21,6 +21,7 @@ from agent.config.envelope import (
 )
 from agent.config.fields import Model, keys, nested, secrets
 from agent.config.forms import Kind
+from agent.config.groups import GroupKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.tree import FREE
@@ -37,7 +38,7 @@ def json_schema(tables: Tables) -> Schema:
     that merely looks like a number; what refers to other parts of the file only `load` can check."""
     envelopes: list[Model] = [
         *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
-        *(PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys),
+        *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys),
     ]
     options = [kind.options for table in (tables.checks, tables.actions, tables.channels) for kind in table.values()]
     names, defs = definitions([*envelopes, *options])
@@ -225,6 +226,7 @@ def _sections(tables: Tables, of: Mapping[Model, Schema]) -> dict[str, Schema]:
         "services": listed(of[ServiceKeys], "What is looked after."),
         "processes": named(of[ProcessKeys], "Processes that the agent starts, supervises and stops with itself."),
         "channels": named(channel, "Ways to people."),
+        "groups": named({"anyOf": [of[GroupKeys], {"type": "null"}]}, "What replicas of one thing share."),
         "people": named({"anyOf": [of[PersonKeys], {"type": "null"}]}, "Who can be asked, and how."),
         "oncall": named(of[ScheduleKeys], "Who is on call, and when."),
         "escalation": named(of[EscalationKeys], "Who is asked, one step after the other."),

@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from agent.config.channels import check_channels
 from agent.config.envelope import AgentKeys, Defaults, LogKeys, ProcessKeys
@@ -28,6 +29,8 @@ def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | Non
             place.at("listen"), f"{keys.listen} can be reached by others: set agent.tokens, or listen on 127.0.0.1"
         )
     traces = keys.traces
+    rate = keys.fleet_restarts
+    fleet: dict[str, Any] = {"fleet_at_most": rate.count, "fleet_per": rate.per} if rate else {}
     return AgentSpec(
         name=keys.name or socket.gethostname(),
         listen=keys.listen,
@@ -37,6 +40,7 @@ def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | Non
         per_host=keys.per_host,
         restarts_at_most=keys.restarts.count,
         restarts_per=keys.restarts.per,
+        **fleet,
         retention=keys.retention,
         log_retention=keys.log_retention,
         log_size=int(keys.log_size),

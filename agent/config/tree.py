@@ -18,6 +18,7 @@ SECTIONS = (
     "services",
     "processes",
     "channels",
+    "groups",
     "people",
     "oncall",
     "escalation",
@@ -26,7 +27,8 @@ SECTIONS = (
     "include",
 )
 FREE = "x-"  # a place for anchors: x-common: &common {...}
-SHARED = ("services", "processes", "channels", "people", "oncall", "escalation", "logs")  # what included files may hold
+# what included files may hold
+SHARED = ("services", "processes", "channels", "groups", "people", "oncall", "escalation", "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Tree:
     services: list[Entry] = field(default_factory=list)
     processes: list[Entry] = field(default_factory=list)
     channels: list[Entry] = field(default_factory=list)
+    groups: list[Entry] = field(default_factory=list)
     people: list[Entry] = field(default_factory=list)
     oncall: list[Entry] = field(default_factory=list)
     escalation: list[Entry] = field(default_factory=list)
@@ -139,6 +142,7 @@ def _collect(document: Document, top: Mapping[str, object], tree: Tree, report: 
     named = (
         ("processes", tree.processes),
         ("channels", tree.channels),
+        ("groups", tree.groups),
         ("people", tree.people),
         ("oncall", tree.oncall),
         ("escalation", tree.escalation),

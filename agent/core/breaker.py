@@ -8,7 +8,6 @@ from agent.core import budget, flapping
 from agent.core.draft import Draft
 from agent.core.model import UNDONE, Incident, Mode, Outcome, Record, RestartPolicy, Stage
 
-SHARED = 0.34  # of a group that fails at once: more than this is one cause, and one canary decides for all
 ENOUGH_CASES = 4  # of a kind of failure before its record is believed
 LONG_RECORD = 20  # beyond this, older cases weigh half
 
@@ -28,14 +27,26 @@ def refusal(draft: Draft, policy: RestartPolicy) -> str:
     if context.host_trouble:
         return f"not restarted: this host is {context.host_trouble}"
     group = context.group
-    if group is not None and group.not_helped and group.failing > max(1.0, SHARED * group.size):
+    if group is not None and group.not_helped and group.failing > max(1.0, group.share * group.size):
         return (
             f"not restarted: {group.failing} of {group.size} in {group.name} fail at once, and restarting "
             f"{group.not_helped} did not help: the cause is probably shared"
         )
     if hopeless := _hopeless(draft, policy):
         return hopeless
-    return budget.refusal(draft.state.restarts, policy, draft.at, context.restarts_left)
+    return spent(draft, policy)
+
+
+def spent(draft: Draft, policy: RestartPolicy) -> str:
+    """Which budget is used up: the service's own, its group's, the host's or the fleet's; empty when none is."""
+    context, group = draft.context, draft.context.group
+    if own := budget.refusal(draft.state.restarts, policy, draft.at):
+        return own
+    if group is not None and group.restarts_left <= 0:
+        return f"the restart budget of the group {group.name} is used up"
+    if context.restarts_left <= 0:
+        return "the restart budget of this host is used up"
+    return "the restart budget of the fleet is used up" if context.fleet_left <= 0 else ""
 
 
 def not_before(draft: Draft, policy: RestartPolicy) -> datetime:

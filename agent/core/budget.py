@@ -19,13 +19,11 @@ def spent(restarts: tuple[datetime, ...], policy: RestartPolicy, at: datetime) -
     return tuple(moment for moment in restarts if at - moment < policy.per)
 
 
-def refusal(restarts: tuple[datetime, ...], policy: RestartPolicy, at: datetime, restarts_left: int) -> str:
-    """Why no restart is allowed, in words for the page; empty when one is."""
+def refusal(restarts: tuple[datetime, ...], policy: RestartPolicy, at: datetime) -> str:
+    """Why the service's own budget allows no restart, in words for the page; empty when it allows one."""
     used = len(spent(restarts, policy, at))
     if used >= policy.at_most:
         return f"restart budget used up: {used} of {policy.at_most} in {in_words(policy.per)}"
-    if restarts_left <= 0:
-        return "the restart budget of this host is used up"
     return ""
 
 

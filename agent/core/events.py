@@ -156,13 +156,16 @@ class Parent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """What a service sees of the replicas that it is one of. `busy` is another one that is being restarted or verified
-    just now, `not_helped` one whose restart did not heal it in an incident that is still open."""
+    just now, `not_helped` one whose restart did not heal it in an incident that is still open. `share` of them failing
+    at once is the most that is taken for independent failures; `restarts_left` is what is left of their budget."""
 
     name: str
     size: int
     failing: int
     busy: str = ""
     not_helped: str = ""
+    share: float = 0.34
+    restarts_left: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +191,7 @@ class Context:
     parents: Mapping[str, Parent] = field(default_factory=dict)
     blind: str = ""
     restarts_left: int = 1_000_000
+    fleet_left: int = 1_000_000  # the same of all agents that share one database
     unseen: frozenset[str] = frozenset()
     group: Group | None = None
     host_trouble: str = ""  # why no restart on this host can help ("out of disk: / is 99.8 % full")

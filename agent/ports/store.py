@@ -110,6 +110,11 @@ class Store(Protocol):
         """Restarts that were claimed and never settled: the agent died in them. They are never run again."""
         ...
 
+    async def ordered(self, since: datetime) -> Sequence[Restart]:
+        """The restarts ordered since then, by whichever agent writes to this store, in the order in which they were
+        stored; without those that came to nothing (cancelled, expired, refused, put off)."""
+        ...
+
     async def outgoing(self, keys: Sequence[str]) -> Mapping[str, Outgoing]:
         """What became of these commands; unknown keys are left out."""
         ...

@@ -30,6 +30,7 @@ from agent.core.model import (
     Command,
     Contact,
     Escalation,
+    GroupRule,
     Health,
     Policy,
     Restart,
@@ -170,9 +171,10 @@ class Engine:
         except StoreUnavailable as error:
             log.warning("store_unavailable", what="forget", service=service, error=str(error))
 
-    def budget(self, at_most: int, per: timedelta) -> None:
-        """Change the restart budget of this host; what was spent stays spent."""
+    def budget(self, at_most: int, per: timedelta, groups: Mapping[str, GroupRule] | None = None) -> None:
+        """Change the restart budget of this host, and the rules of groups; what was spent stays spent."""
         self._budget.at_most, self._budget.per = at_most, per
+        self._groups.rules = groups or {}
 
     def review(self) -> None:
         """Something outside the services has changed (a silence, a window, a rota): look at all that is open."""
@@ -254,8 +256,9 @@ class Engine:
             parents=parents,
             blind=blind,
             restarts_left=self._budget.left(now),
+            fleet_left=self._budget.left_in_fleet(now),
             unseen=frozenset(name for name in incident.failing if _unseen(watched, name)) if incident else frozenset(),
-            group=self._groups.view(watched),
+            group=self._groups.view(watched, now),
             host_trouble=self.host_trouble(),
             agent=self._agent,
             trace_link=self._trace_link,

@@ -1,9 +1,11 @@
 """Replicas of one thing: who of them fails, whose turn it is to be restarted, and whom a restart did not help."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from agent.core.events import Group
-from agent.core.model import Health, ServiceState, Stage
+from agent.core.model import GroupRule, Health, ServiceState, Stage
+from agent.runtime.host_budget import UNLIMITED
 from agent.runtime.probe import Watched
 
 AT_IT = (Stage.RESTARTING, Stage.VERIFYING)
@@ -18,8 +20,9 @@ class Groups:
         self._table = table
         self._turns: dict[str, str] = {}  # group -> the service that may be restarted
         self._members: dict[str, list[Watched]] | None = None
+        self.rules: Mapping[str, GroupRule] = {}
 
-    def view(self, watched: Watched) -> Group | None:
+    def view(self, watched: Watched, now: datetime) -> Group | None:
         """What this service sees of its group; None where it has none."""
         name, own = watched.policy.group, watched.row.name
         if not name:
@@ -30,7 +33,16 @@ class Groups:
         busy = next((row.name for row in others if _at_it(row.state) or row.name == turn), "")
         not_helped = next((row.name for row in others if _not_helped(row.state)), "")
         failing = sum(member.row.state.health is Health.DOWN or member is watched for member in members)
-        return Group(name=name, size=len(members), failing=failing, busy=busy, not_helped=not_helped)
+        rule = self.rules.get(name, GroupRule())
+        return Group(
+            name=name,
+            size=len(members),
+            failing=failing,
+            busy=busy,
+            not_helped=not_helped,
+            share=rule.share,
+            restarts_left=_left(members, rule, now),
+        )
 
     def changed(self) -> None:
         """A service came, went, or changed its group."""
@@ -53,6 +65,14 @@ class Groups:
         """Its state was committed: from here on the state itself says whose turn it is."""
         if self._turns.get(watched.policy.group) == watched.row.name:
             del self._turns[watched.policy.group]
+
+
+def _left(members: Iterable[Watched], rule: GroupRule, now: datetime) -> int:
+    """What is left of the group's budget. Replicas take turns, so that their states as they stand are the truth."""
+    if rule.at_most is None:
+        return UNLIMITED
+    spent = sum(now - moment < rule.per for member in members for moment in member.row.state.restarts)
+    return rule.at_most - spent
 
 
 def _at_it(state: ServiceState) -> bool:

@@ -1,7 +1,7 @@
 """Carries out committed commands: notices at least once through a lane per channel, restarts at most once."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -56,6 +56,7 @@ class Outbox:
         redact: Callable[[str], str] = str,
     ) -> None:
         self.remediators: Mapping[str, Remediator] = {}
+        self.refusal: Callable[[Restart], Awaitable[str]] = _none
         self._clock = clock
         self._store = store
         self._vitals = vitals
@@ -271,6 +272,8 @@ class Outbox:
         remediator = self.remediators.get(order.service)
         if remediator is None:
             return ActionOutcome(outcome=Outcome.EXPIRED, detail="config no longer says how to restart it")
+        if refused := await self.refusal(order):
+            return ActionOutcome(outcome=Outcome.REFUSED, detail=refused)
         log.warning("restart_begins", service=order.service, action=order.action, key=order.key)
         try:
             return await remediator.perform(order)
@@ -289,6 +292,11 @@ class Outbox:
                 evidence=outcome.evidence,
             ),
         )
+
+
+async def _none(_: Restart) -> str:
+    """Nothing speaks against it at the last moment."""
+    return ""
 
 
 def _told(outcome: ActionOutcome, redact: Callable[[str], str]) -> ActionOutcome:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from agent.core.events import Decision, Event
 from agent.core.model import Command, Notice, NoticeKind, Restart
 from agent.ports import ActionOutcome, BeatState, Outgoing, Receipt, Run, Stored, VersionConflict
-from agent.stores.rows import CANCELLED, CLAIMED, DEAD, DONE, PENDING
+from agent.stores.rows import CANCELLED, CLAIMED, DEAD, DONE, PENDING, counts
 
 BeatKey = tuple[str, str]
 RunKey = tuple[str, str, datetime]
@@ -131,6 +131,13 @@ class Ledger:
             item.command
             for item in self.commands.values()
             if item.status == CLAIMED and isinstance(item.command, Restart)
+        ]
+
+    def ordered(self, since: datetime) -> list[Restart]:
+        return [
+            item.command
+            for item in self.commands.values()
+            if isinstance(item.command, Restart) and item.command.at >= since and counts(item)
         ]
 
     def claim(self, keys: Iterable[str], at: datetime) -> frozenset[str]:

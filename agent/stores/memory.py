@@ -57,6 +57,9 @@ class MemoryStore:
     async def interrupted(self) -> Sequence[Restart]:
         return self._ledger.interrupted()
 
+    async def ordered(self, since: datetime) -> Sequence[Restart]:
+        return self._ledger.ordered(since)
+
     async def outgoing(self, keys: Sequence[str]) -> Mapping[str, Outgoing]:
         return self._ledger.outgoing(keys)
 

@@ -262,6 +262,9 @@ class ResilientStore:
     async def interrupted(self) -> Sequence[Restart]:
         return await self._ask(self._primary.interrupted, self._mirror.interrupted)
 
+    async def ordered(self, since: datetime) -> Sequence[Restart]:
+        return await self._ask(lambda: self._primary.ordered(since), lambda: self._mirror.ordered(since))
+
     async def outgoing(self, keys: Sequence[str]) -> Mapping[str, Outgoing]:
         return await self._ask(lambda: self._primary.outgoing(keys), lambda: self._mirror.outgoing(keys))
 

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import select
 
 from agent.core.events import Event
-from agent.core.model import Notice, NoticeKind, Restart, ServiceState
+from agent.core.model import UNDONE, Notice, NoticeKind, Restart, ServiceState
 from agent.ports import ActionOutcome, Outgoing, Receipt, Stored
 from agent.stores.codec import Unreadable, clean, decode, encode, from_micros, micros
 from agent.stores.schema import outbox
@@ -90,6 +90,11 @@ def outgoing_row(item: Outgoing, at: int) -> dict[str, Any]:
         "outcome": encode(item.outcome) if item.outcome else None,
         "error": clean(item.error),
     }
+
+
+def counts(item: Outgoing) -> bool:
+    """Whether a restart that was ordered costs a budget anything: one that came to nothing does not."""
+    return item.status != CANCELLED and (item.outcome is None or item.outcome.outcome not in UNDONE)
 
 
 def read_command(kind: str, body: str) -> Restart | Notice:

@@ -78,6 +78,9 @@ class SqlStore:
     async def interrupted(self) -> Sequence[Restart]:
         return await self._writer.submit(sql_commands.interrupted, writes=False)
 
+    async def ordered(self, since: datetime) -> Sequence[Restart]:
+        return await self._writer.submit(lambda conn: sql_commands.ordered(conn, since), writes=False)
+
     async def outgoing(self, keys: Sequence[str]) -> Mapping[str, Outgoing]:
         return await self._writer.submit(lambda conn: sql_commands.outgoing(conn, keys), writes=False)
 

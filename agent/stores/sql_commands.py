@@ -22,6 +22,7 @@ from agent.stores.rows import (
     PENDING,
     RESTART,
     command_row,
+    counts,
     event_rows,
     service_row,
     to_outgoings,
@@ -102,6 +103,15 @@ def pending(conn: Connection) -> list[Outgoing]:
 def interrupted(conn: Connection) -> list[Restart]:
     died = OUTGOING.where(outbox.c.status == CLAIMED, outbox.c.kind == RESTART)
     return [item.command for item in to_outgoings(conn.execute(died).all()) if isinstance(item.command, Restart)]
+
+
+def ordered(conn: Connection, since: datetime) -> list[Restart]:
+    moment = micros(since)
+    # what was ordered since then was settled since then, or not at all: there is an index on each
+    recent = or_(outbox.c.settled_at >= moment, UNSETTLED)
+    rows = conn.execute(OUTGOING.where(recent, outbox.c.kind == RESTART, outbox.c.created_at >= moment)).all()
+    items = [item for item in to_outgoings(rows) if counts(item)]
+    return [item.command for item in items if isinstance(item.command, Restart)]
 
 
 def claim(conn: Connection, keys: Sequence[str], at: datetime) -> frozenset[str]:

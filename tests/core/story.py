@@ -74,6 +74,7 @@ class Story:
     parents: dict[str, Parent] = field(default_factory=dict)
     blind: str = ""
     restarts_left: int = 1000
+    fleet_left: int = 1000
     host_trouble: str = ""
     group: Group | None = None
     unseen: frozenset[str] = frozenset()
@@ -87,6 +88,7 @@ class Story:
             parents=self.parents,
             blind=self.blind,
             restarts_left=self.restarts_left,
+            fleet_left=self.fleet_left,
             unseen=self.unseen,
             host_trouble=self.host_trouble,
             group=self.group,

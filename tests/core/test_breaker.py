@@ -199,6 +199,29 @@ class TestGroup:
         assert bool(night.restarts) is restarted
         assert ("web-1" in str(night.notices(NoticeKind.OPENED))) is not restarted
 
+    def test_the_share_is_the_groups_own(self) -> None:
+        night = story(group="web")
+        night.group = Group(name="web", size=10, failing=4, not_helped="web-1", share=0.5)
+        night.sees(FAIL, 10, 12)
+        assert len(night.restarts) == 1
+
+    @pytest.mark.parametrize(
+        ("group_left", "fleet_left", "said"),
+        [
+            pytest.param(0, 9, "the restart budget of the group web is used up", id="the group's"),
+            pytest.param(9, 0, "the restart budget of the fleet is used up", id="the fleet's"),
+        ],
+    )
+    def test_a_used_up_budget_of_the_group_or_the_fleet_is_paged(
+        self, group_left: int, fleet_left: int, said: str
+    ) -> None:
+        night = story(group="web")
+        night.group = Group(name="web", size=10, failing=1, restarts_left=group_left)
+        night.fleet_left = fleet_left
+        night.sees(FAIL, 10, 12)
+        assert night.restarts == []
+        assert said in night.notices(NoticeKind.OPENED)[0].note
+
 
 class TestModes:
     def test_off_pages_at_once(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.core.model import CheckPolicy, NoticeKind, Outcome, Policy, Restart, RestartPolicy
+from agent.core.model import CheckPolicy, GroupRule, NoticeKind, Outcome, Policy, Restart, RestartPolicy
 from agent.ports import ActionOutcome
 from tests.virtual_time import in_virtual_time
 from tests.world import FakeRemediator, World
@@ -90,6 +90,34 @@ def test_the_agents_own_restart_of_a_service_that_needs_90_s_is_given_its_time()
         assert (unit.restarted, len(unit.orders)) == (1, 1)
         assert world.state("api").health == "up"
         assert world.channels["oncall"].sent == []
+        await world.die()
+
+    in_virtual_time(night())
+
+
+def web(number: int) -> Policy:
+    return service(f"web-{number}", group="web", restart=replace(RESTART, verify=timedelta(seconds=10)))
+
+
+def test_the_restarts_of_a_group_are_counted_together_and_over_a_restart_of_the_agent() -> None:
+    async def night() -> None:
+        world = World(*(web(number) for number in range(1, 5)))
+        world.groups = {"web": GroupRule(share=1.0, at_most=2)}
+        for name, remediator in world.remediators.items():
+            remediator.effect = lambda _, name=name: world.down.discard(name)
+        await world.boot()
+        await world.live(15)
+        for number in range(1, 3):  # two crashes, minutes apart, are healed
+            world.down.add(f"web-{number}")
+            await world.live(60)
+        await world.die()
+        await world.boot()  # the host was rebooted: the budget was not
+        await world.live(15)
+        world.down.add("web-3")
+        await world.live(60)
+        assert [len(world.remediators[f"web-{number}"].orders) for number in range(1, 4)] == [1, 1, 0]
+        pages = [notice for notice in world.channels["oncall"].sent if notice.kind is NoticeKind.OPENED]
+        assert ["budget of the group web is used up" in page.note for page in pages] == [True]
         await world.die()
 
     in_virtual_time(night())
