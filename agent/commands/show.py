@@ -1,7 +1,7 @@
 """How answers look on a terminal: tables and timelines. Pure: data in, renderables out."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -21,7 +21,15 @@ COLORS = {
     "unknown": "magenta",
     "pending": "dim",
 }
-MARKS = {"opened": "✗", "closed": "✓", "restart_ordered": "↻", "restart_finished": "↻", "paged": "☎", "delivered": "☎"}
+MARKS = {
+    "acknowledged": "☞",
+    "opened": "✗",
+    "closed": "✓",
+    "restart_ordered": "↻",
+    "restart_finished": "↻",
+    "paged": "☎",
+    "delivered": "☎",
+}
 
 OF_ONE_CHECK: Final = ("missed", "recovered_early", "warned", "unknown", "known")
 """Events about one result, whose texts do not name the check."""
@@ -71,7 +79,11 @@ def incidents(found: Mapping[str, Any]) -> RenderableType:
         tried = ", ".join(f"{t['action']} {t['outcome'] or 'running'}" for t in one["tried"]) or "-"
         asked = ", ".join(a["channel"] + ("" if a["delivered"] else " (not delivered)") for a in one["asked"]) or "-"
         what = Text(f"{one['check']}: {one['summary']}")
-        opened.add_row(one["service"], since(one["first_miss_at"]), one["stage"], what, tried, asked)
+        if one["ack"]:
+            asked += f"; {one['ack']['by']} has taken it on"
+        elif one["quiet"]:
+            asked = f"{asked}; {one['quiet']}" if one["asked"] else one["quiet"]
+        opened.add_row(one["service"], since(one["first_miss_at"]), one["stage"], what, tried, Text(asked))
     parts: list[RenderableType] = [opened] if found["open"] else [Text("no open incident", style="green")]
     if found["recent"]:
         parts += [Text(), timeline(found["recent"], with_service=True)]
@@ -115,10 +127,22 @@ def _rules(found: Mapping[str, Any]) -> str:
         lines.append(f"Restart by {rule['action']}: {restarts['left']} of {rule['at_most']} left{free}")
     else:
         lines.append("Restart: none is configured")
-    lines.append(f"Pages: {', '.join(policy.get('page') or ()) or 'nobody'}")
+    lines.append(f"Pages: {', '.join(policy.get('page') or ()) or 'nobody'}{_steps(policy.get('escalation'))}")
     if found["service"]["depends_on"]:
         lines.append(f"Depends on: {', '.join(found['service']['depends_on'])}")
     return "\n".join(lines)
+
+
+def _steps(escalation: Mapping[str, Any] | None) -> str:
+    """What follows the channels: "; then by night: primary, 5 min, bob"."""
+    if not escalation:
+        return ""
+    parts = []
+    for step in escalation["steps"]:
+        parts.append(" and ".join(target.partition(":")[2] for target in step["notify"]))
+        parts.append(in_words(timedelta(seconds=step["wait"])))
+    again = f", {escalation['repeat']} times more" if escalation["repeat"] else ""
+    return f"; by {escalation['name']}: {' → '.join(parts[:-1])}{again}"
 
 
 def question(incident: Mapping[str, Any]) -> RenderableType:

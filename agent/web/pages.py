@@ -191,7 +191,8 @@ def stage_in_words(incident: Incident) -> str:
         "restarting": "is being restarted",
         "asking": f"waits for somebody to approve a restart: codeblue approve {incident.service}",
         "verifying": "was restarted: its checks must pass now",
-        "paged": "people were paged",
+        "paged": f"{incident.ack.by} has taken it on" if incident.ack else "people were paged",
+        "quiet": f"nobody is asked: {incident.quiet}",
         "watching": "is only recorded",
     }[incident.stage.value]
 

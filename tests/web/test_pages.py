@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.core.events import Event, EventKind
-from agent.core.model import Asked, Health, Stage, Verdict
+from agent.core.model import Acknowledgement, Asked, Health, Stage, Verdict
 from agent.ports import Run
 from agent.web.pages import MOST_UNWELL, MOST_WELL, headline, in_full
 from agent.web.strip import spoken, strip
@@ -125,6 +125,26 @@ async def test_whatever_an_incident_waits_for_the_pages_come_and_say_it(stage: S
 async def test_an_incident_says_what_became_of_its_page(asked: dict[str, Any], said: str) -> None:
     told = an_incident("shop", asked=(Asked(channel="oncall", key="k", at=ago(30), **asked),))
     assert said in (await page(Site(services=[a_service("shop", Health.DOWN, a_check(), incident=told)]))).text
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        pytest.param(
+            {"ack": Acknowledgement(by="alice", at=ago(30), until=ago(-3600))},
+            "acknowledged by alice until",
+            id="taken",
+        ),
+        pytest.param({"quiet": "silenced by bob"}, "nobody is asked: silenced by bob", id="silenced"),
+        pytest.param({"escalate_at": ago(-60)}, "next step of the escalation, unless", id="escalates"),
+    ],
+)
+async def test_an_incident_says_what_keeps_people_from_being_asked_or_when_the_next_are(
+    state: dict[str, Any], said: str
+) -> None:
+    told = replace(an_incident("shop"), stage=Stage.PAGED, **state)
+    site = Site(services=[a_service("shop", Health.DOWN, a_check(), incident=told)])
+    assert said in (await page(site)).text
 
 
 @pytest.mark.parametrize(
