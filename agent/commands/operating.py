@@ -1,0 +1,59 @@
+"""The commands of whoever deals with an incident: approve, restart, deployed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.commands.terminal import asked, fail, out
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
+DEFAULT = Path("config.yaml")
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (approve, restart, deployed):
+        app.command()(command)
+
+
+def approve(
+    what: Annotated[str, typer.Argument(help="The service, or the key that the page shows.")],
+    by: Annotated[str, typer.Option(help="Who approves, for the timeline.", envvar="USER")] = "somebody",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not show the evidence and ask first.")] = False,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Approve the restart that a page asks for (mode: ask). Good once, and only for the failure that is shown."""
+    from agent.commands.show import question
+
+    if not yes:
+        found = asked(config, "/api/incidents")["open"]
+        incident = next(
+            (one for one in found if one["approval"] and what in (one["service"], one["approval"]["key"])), None
+        )
+        if incident is None:
+            raise fail(f"nothing waits for an approval of {what!r}: it was answered, expired, or ended")
+        out.print(question(incident))
+        typer.confirm("Restart it?", abort=True)
+        what = incident["approval"]["key"]
+    answer = asked(config, "/api/approve", body={"key": what, "by": by})
+    out.print(f"{answer['service']}: approved")
+
+
+def deployed(
+    service: str,
+    span: Annotated[str, typer.Option("--for", help="For how long nothing is restarted, such as 2m.")] = "2m",
+    by: Annotated[str, typer.Option(help="Who says so, for the timeline.", envvar="USER")] = "",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Say that a service is being deployed. Or restarted by hand: its misses restart nothing for a while."""
+    answer = asked(config, "/api/deployed", body={"service": service, "for": span, "by": by}, service=service)
+    out.print(f"{service}: nothing is restarted until {answer['until']}")
+
+
+def restart(
+    service: str,
+    by: Annotated[str, typer.Option(help="Who asks, for the timeline.", envvar="USER")] = "somebody",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Restart a service that is down, now. Neither its budget nor its mode stands in the way; what is under way does."""
+    out.print(asked(config, "/api/restart", body={"service": service, "by": by})["said"])
