@@ -55,5 +55,5 @@ def restart(
     by: Annotated[str, typer.Option(help="Who asks, for the timeline.", envvar="USER")] = "somebody",
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Restart a service that is down, now. Neither its budget nor its mode stands in the way; what is under way does."""
+    """Restart a service that is down, now. Neither budget nor mode stands in the way; what is under way does."""
     out.print(asked(config, "/api/restart", body={"service": service, "by": by})["said"])
