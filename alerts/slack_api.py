@@ -48,6 +48,29 @@ class SlackApi:
             raise DeliveryError("network", what, retryable=True) from None
         return answer.data, answer.headers
 
+    async def respond(self, url: str, text: str) -> bool:
+        """Answer whoever pressed or typed, by the address that came with it. False where that is no longer taken.
+        Raises DeliveryError."""
+        self._open()
+        try:
+            async with asyncio.timeout(self._timeout):
+                message = {"response_type": "ephemeral", "replace_original": False, "text": text}
+                async with self._session.post(url, json=message, proxy=self._client.proxy) as answer:
+                    return bool(answer.status == 200)
+        except Exception as error:  # noqa: BLE001 - as above; the address itself opens something, so it is not named
+            raise DeliveryError("network", f"the answer is lost ({type(error).__name__})", retryable=True) from None
+
+    async def websocket(self, url: str, heartbeat: float) -> Any:
+        """A connection to the address that `apps.connections.open` has named, pinged every `heartbeat` seconds. Raises
+        DeliveryError."""
+        self._open()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._session.ws_connect(url, heartbeat=heartbeat, proxy=self._client.proxy)
+        except Exception as error:  # noqa: BLE001 - as above; the address holds a ticket, so it is not named
+            what = f"Slack's socket can't be opened ({type(error).__name__})"
+            raise DeliveryError("network", what, retryable=True) from None
+
     async def close(self) -> None:
         session, self._session, self._client = self._session, None, None
         if session is not None:

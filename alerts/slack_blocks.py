@@ -8,31 +8,46 @@ undocumented figure that users measured at 11,000 to 13,200 characters: all bloc
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.model import Notice, NoticeKind, no_text
 from alerts.rendering import evidence, facts, headline, note, plain_text, references, summary
+from alerts.slack_buttons import RUNBOOK, WEB_ADDRESS, Block, buttons, runbook_button
 from alerts.text import clip, clip_lines, cost_of, one_line, utf16_units
-
-Block = dict[str, Any]
 
 HEADER = 150
 SECTION = 3_000
 FIELDS = 10  # a section; no message of ours has a second section of them
 ALL_FACTS = 3_000  # shared by a message's facts
+WIDE = 1_000  # of a fact that is read across
 WHOLE = 10_000
 PLAIN = 3_800  # of a message without blocks: Slack advises 4,000
 PIECES = 8  # of evidence
-LINK = 800  # of an address
+LINK = 600  # of an address
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FENCE = re.compile("`(?=`)")
-_URL = re.compile(r"https?://[^\s<>|\"`\\]+", re.ASCII | re.IGNORECASE)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", re.ASCII)
 _GAP = "\u200b"  # zero width: keeps three backticks from being a fence
+_LINKS = ("Runbook", "Dashboard", "Trace")  # facts that may be links: their addresses are the config's own
+_WIDE = ("Tried", "Heartbeat")  # facts that are read across, not in a column
+_PEOPLE = "Paged"
+_USER = re.compile(r"[UW][A-Z0-9]{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a message shows beside the notice: which buttons are `useful`, under which `channel` they come back, and
+    whom it mentions (`users` of people, by name)."""
+
+    channel: str = ""
+    useful: Collection[str] = ()
+    users: Mapping[str, str] = field(default_factory=no_text)
+
+
+PLAINLY = View()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +60,17 @@ class Message:
     evidence: tuple[Block, ...] = ()
 
 
-def full_message(notice: Notice, kept: Sequence[Block] = ()) -> Message:
-    """Everything: what, since when, why, what was tried, where to read on, and the evidence; `kept` is the evidence
-    of the opening message, shown where the notice brings none of its own."""
-    head, foot = _head(notice), _references(notice)
-    room = WHOLE - _weight(head) - _weight(foot)
+def full_message(notice: Notice, kept: Sequence[Block] = (), view: View = PLAINLY) -> Message:
+    """Everything: what, since when, why, what was tried, what can be done, where to read on, and the evidence; `kept`
+    is the evidence of the opening message, shown where the notice brings none of its own."""
+    actions = buttons(notice, view.channel, view.useful)
+    shown = RUNBOOK if actions and runbook_button(notice, view.useful) else ""
+    foot = [*actions, *_references(notice, without=shown)]
+    for part in (1, 2, 4):
+        head = _head(notice, view, part)
+        room = WHOLE - _weight(head) - _weight(foot)
+        if room >= 0:
+            break
     proof = _evidence(notice, room) or _fitting(kept, room)
     return Message(_notification(notice), (*head, *foot, *proof), tuple(proof))
 
@@ -60,7 +81,7 @@ def small_message(notice: Notice) -> Message:
     parts += [escape(text) for text in (clip(summary(notice), 1_000, escaped_cost),) if text]
     if text := note(notice):
         parts.append(f"⚠ {escape(clip(text, 600, escaped_cost))}")
-    said = [f"{label}: {_value(label, value, 300)}" for label, value in references(notice)]
+    said = [f"{label}: {_value(label, value, 300)}" for label, value in _readings(notice)]
     blocks = [_section("\n".join(parts))]
     return Message(_notification(notice), (*blocks, *([_context(" · ".join(said))] if said else [])))
 
@@ -89,8 +110,9 @@ def date_token(at: datetime) -> str:
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
 
 
-def _head(notice: Notice) -> list[Block]:
-    told = facts(notice)
+def _head(notice: Notice, view: View, part: int) -> list[Block]:
+    """What stands before the buttons; its facts have one `part`-th of their room."""
+    told = [fact for fact in facts(notice) if fact[0] not in _LINKS]
     since = told.pop(0)[1] if told and told[0][0] == "Since" else ""
     blocks: list[Block] = [_header(headline(notice))]
     if text := note(notice):
@@ -100,22 +122,32 @@ def _head(notice: Notice) -> list[Block]:
         lines.append(f"Since {_localised(clip(since, 300, escaped_cost))}")
     if lines:
         blocks.append(_section("\n".join(lines)))
+    wide = [_section(_field(*fact, WIDE // part, view)) for fact in told if fact[0] in _WIDE]
+    return [*blocks, *_columns([fact for fact in told if fact[0] not in _WIDE], ALL_FACTS // part, view), *wide]
+
+
+def _columns(told: list[tuple[str, str]], room: int, view: View) -> list[Block]:
     if len(told) > FIELDS:
         left = len(told) - FIELDS + 1
         told = [*told[: FIELDS - 1], ("And", f"… {left} more facts")]
-    if told:
-        limit = min(1_500, ALL_FACTS // len(told))
-        blocks.append({"type": "section", "fields": [_mrkdwn(_field(*fact, limit)) for fact in told]})
-    return blocks
+    limit = min(1_500, room // max(1, len(told)))
+    return [{"type": "section", "fields": [_mrkdwn(_field(*fact, limit, view)) for fact in told]}] if told else []
 
 
-def _field(label: str, value: str, limit: int) -> str:
-    return f"*{escape(clip(label, 60, escaped_cost))}*\n{_value(label, value, limit)}"
+def _field(label: str, value: str, limit: int, view: View) -> str:
+    shown = _mentioned(value, limit, view) if label == _PEOPLE else _value(label, value, limit)
+    return f"*{escape(clip(label, 60, escaped_cost))}*\n{shown}"
+
+
+def _mentioned(value: str, limit: int, view: View) -> str:
+    """Names of people, each as a mention where his user is known: it is how Slack tells them."""
+    users = [(name, view.users.get(name, "")) for name in clip(value, limit // 2, escaped_cost).split(", ")]
+    return ", ".join(f"<@{user}>" if _USER.fullmatch(user) else escape(name) for name, user in users)
 
 
 def _value(label: str, value: str, limit: int) -> str:
     """A fact's text; as a link where it is one, which only the config's own labels may be."""
-    if label in ("Runbook", "Trace") and _URL.fullmatch(value) and cost_of(value, escaped_cost) <= LINK:
+    if label in _LINKS and WEB_ADDRESS.fullmatch(value) and cost_of(value, escaped_cost) <= LINK:
         return f"<{escape(value)}|{escape(clip(value.split('://', 1)[1], 80, escaped_cost))}>"
     return _localised(clip(value, limit, escaped_cost))
 
@@ -132,8 +164,14 @@ def _token(text: str) -> str:
         return text
 
 
-def _references(notice: Notice) -> list[Block]:
-    said = [f"*{label}*: {_value(label, value, 300)}" for label, value in references(notice)]
+def _readings(notice: Notice, without: str = "") -> list[tuple[str, str]]:
+    """Where to read on, labelled: each once, whether it is a fact or the notice's own."""
+    found = dict(references(notice)) | {label: value for label, value in facts(notice) if label in _LINKS}
+    return [(label, found[label]) for label in _LINKS if label in found and label.lower() != without]
+
+
+def _references(notice: Notice, without: str) -> list[Block]:
+    said = [f"*{label}*: {_value(label, value, 300)}" for label, value in _readings(notice, without)]
     return [_section(" · ".join(said))] if said else []
 
 

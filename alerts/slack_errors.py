@@ -12,6 +12,7 @@ from agent.ports import DeliveryError
 
 _AUTH = "make a new token and put it in the config"
 _SCOPE = "give the app the scope chat:write and install it again"
+_USER = "check the person's Slack user id"
 _ALLOW = "ask the workspace's owners to let the app post"
 
 # error: (reason, remedy)
@@ -25,6 +26,8 @@ PERMANENT: Mapping[str, tuple[str, str]] = MappingProxyType(
         **dict.fromkeys(("restricted_action", "restricted_action_read_only_channel"), ("auth", _ALLOW)),
         **dict.fromkeys(("restricted_action_non_threadable_channel", "posting_to_channel_denied"), ("auth", _ALLOW)),
         "channel_not_found": ("not_found", "check the channel's name, and invite the app if it is private"),
+        **dict.fromkeys(("user_not_found", "user_disabled", "user_not_visible", "cannot_dm_bot"), ("not_found", _USER)),
+        "messages_tab_disabled": ("not_found", "switch the app's messages tab on, so that it can write to people"),
         "not_in_channel": ("not_found", "invite the app to the channel"),
         "is_inactive": ("not_found", "choose another channel"),
         "is_archived": ("archived", "unarchive the channel or choose another"),

@@ -8,6 +8,7 @@ from typing import Any
 from alerts.slack_api import SlackApi
 
 _ID = re.compile(r"[CGD][A-Z0-9]{6,}")
+_USER = re.compile(r"[UW][A-Z0-9]{2,}")
 _PAGES = 5
 _SKEW = 300.0  # seconds that our clock may be ahead of Slack's
 
@@ -15,9 +16,10 @@ _SKEW = 300.0  # seconds that our clock may be ahead of Slack's
 async def find_posted(
     api: SlackApi, channel: str, key: str, since: datetime, thread: str = ""
 ) -> Mapping[str, str] | None:
-    """The `channel` id and `ts` of our message with that key, posted since then to the channel (id or name), or to that
-    thread of it; None where there is none among the newest thousand. Raises SlackRefused or DeliveryError."""
-    where = channel if _ID.fullmatch(channel) else await _channel_id(api, channel.lstrip("#"))
+    """The `channel` id and `ts` of our message with that key, posted since then to the channel (id or name) or the user
+    (id), or to that thread of it; None where there is none among the newest thousand. Raises SlackRefused or
+    DeliveryError."""
+    where = await _id_of(api, channel)
     if where is None:
         return None
     method = "conversations.replies" if thread else "conversations.history"
@@ -34,6 +36,27 @@ async def find_posted(
         if payload.get("key") == key:
             return {"channel": where, "ts": str(message["ts"])}
     return None
+
+
+async def shown_by(api: SlackApi, channel: str, ts: str) -> Mapping[str, str]:
+    """What our message says of itself by now (`shown` is the moment of the notice that it was last edited for, `kind`
+    that notice's kind); empty where that can't be seen. Raises SlackRefused or DeliveryError."""
+    arguments = {"channel": channel, "latest": ts, "oldest": ts, "inclusive": "true", "include_all_metadata": "true"}
+    answer, _ = await api.call("conversations.history", read=True, limit=1, **arguments)
+    for message in answer.get("messages") or ():
+        if message.get("ts") == ts:
+            payload = (message.get("metadata") or {}).get("event_payload") or {}
+            return {name: str(payload[name]) for name in ("shown", "kind") if name in payload}
+    return {}
+
+
+async def _id_of(api: SlackApi, channel: str) -> str | None:
+    if _ID.fullmatch(channel):
+        return channel
+    if _USER.fullmatch(channel):
+        answer, _ = await api.call("conversations.open", users=channel)
+        return str(answer["channel"]["id"])
+    return await _channel_id(api, channel.lstrip("#"))
 
 
 async def _channel_id(api: SlackApi, name: str) -> str | None:

@@ -74,6 +74,27 @@ def clip_lines(text: str, limit: int, cost: CharCost = utf16_units) -> str:
     return _more_lines(len(lines) - len(kept)) + "\n".join(reversed(kept))
 
 
+def first_lines(text: str, limit: int, cost: CharCost = utf16_units) -> str:
+    """The first lines of the text that cost at most `limit` (40 or more), before a line "… N more lines" where N were
+    left out: in a listing the beginning says most. A single line keeps its beginning."""
+    text = text.strip("\n")
+    lines = text.split("\n")
+    if len(lines) == 1 or (len(text) <= limit and cost_of(text, cost) <= limit):
+        return clip(text, limit, cost)
+    room = limit - cost_of(_more_lines(len(lines)), cost)
+    kept: list[str] = []
+    for line in lines:
+        spent = cost_of(line[: room + 1], cost) + cost("\n")
+        if spent > room:
+            break
+        room -= spent
+        kept.append(line)
+    if not kept:
+        kept = [clip(lines[0], max(20, room), cost)]
+    left = len(lines) - len(kept)
+    return "\n".join(kept) + (f"\n{_more_lines(left).rstrip()}" if left else "")
+
+
 def when(at: datetime) -> str:
     """A moment for people: "2026-03-01 03:12:05 UTC"."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

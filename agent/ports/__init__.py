@@ -9,6 +9,7 @@ from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
 from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
 from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
+from agent.ports.listening import Desk, Listening, Said
 from agent.ports.logs import LogBook, LogLine, LogSpec
 from agent.ports.oncall import CalendarSpec, OnCall
 from agent.ports.options import O, Options
@@ -30,9 +31,11 @@ __all__ = [
     "CheckType",
     "ChildProcesses",
     "DeliveryError",
+    "Desk",
     "HttpAnswer",
     "HttpClient",
     "HttpRequest",
+    "Listening",
     "LogBook",
     "LogLine",
     "LogSpec",
@@ -46,6 +49,7 @@ __all__ = [
     "ResolveError",
     "Resolver",
     "Run",
+    "Said",
     "ServiceRow",
     "Store",
     "StoreUnavailable",

@@ -21,6 +21,8 @@ from agent.web.deps import WebDeps
 from agent.web.gate import Gate, Refusal
 from agent.web.operators import OperatorApi
 from agent.web.pages import page_routes
+from agent.web.slack import PREFIX as SLACK
+from agent.web.slack import SlackApi
 from agent.web.views import limits, readiness, service_brief, service_full, worst_first
 
 __all__ = ["WebDeps", "create_app"]
@@ -33,10 +35,11 @@ MOST_EVENTS = 1000
 
 
 def create_app(deps: WebDeps) -> ASGIApp:
-    """The app. Beats go past the router; everything but beats and the agent's own health goes through the gate."""
+    """The app. Beats go past the router; everything but beats, the agent's own health and what Slack signs goes through
+    the gate."""
     api = Api(deps)
     routes = Starlette(
-        routes=[*api.routes(), *OperatorApi(deps).routes(), *page_routes(deps)],
+        routes=[*api.routes(), *OperatorApi(deps).routes(), *SlackApi(deps).routes(), *page_routes(deps)],
         exception_handlers={StoreUnavailable: _store_unavailable, HTTPException: _http_error, 500: _crashed},
     )
     beats = BeatEndpoint(deps)
@@ -50,7 +53,7 @@ def create_app(deps: WebDeps) -> ASGIApp:
             await beats(scope, receive, send)
             return
         refusal = None
-        if path not in OPEN_PATHS:
+        if path not in OPEN_PATHS and not path.startswith(SLACK):  # these are let in by their signature
             refusal = gate.refuse(dict(scope["headers"]), changes=scope["method"] in CHANGES)
         if refusal is not None:
             await _refused(refusal)(scope, receive, send)

@@ -14,16 +14,21 @@ LONGEST_REQUEST = 256 * 1024  # bytes
 
 async def json_body(request: Request) -> Any:
     """The JSON that was posted. Raises HTTPException for what is too long, too slow, or none."""
-    body = b""
+    try:
+        return orjson.loads(await body_of(request, LONGEST_REQUEST))
+    except ValueError as error:
+        raise HTTPException(400, f"no JSON: {error}") from error
+
+
+async def body_of(request: Request, longest: int) -> bytes:
+    """What was posted, of so many bytes at most. Raises HTTPException for what is too long or too slow."""
+    body = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > LONGEST_REQUEST:
-                    raise HTTPException(413, f"more than {LONGEST_REQUEST // 1024} KiB")
+                if len(body) > longest:
+                    raise HTTPException(413, f"more than {longest // 1024} KiB")
     except TimeoutError:
         raise HTTPException(408, f"the request did not arrive within {PATIENCE:g} s") from None
-    try:
-        return orjson.loads(body)
-    except ValueError as error:
-        raise HTTPException(400, f"no JSON: {error}") from error
+    return bytes(body)

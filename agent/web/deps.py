@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from agent.core.events import Input
 from agent.core.model import Policy
 from agent.operations import Operations
-from agent.ports import BeatIntake, ServiceRow, Store, Vitals
+from agent.ports import BeatIntake, Said, ServiceRow, Store, Vitals
 
 
 def utc_now() -> datetime:
@@ -16,6 +16,11 @@ def utc_now() -> datetime:
 
 def _nobody(_service: str, _event: Input) -> None:
     """Nobody listens: for pages that only show."""
+
+
+def _no_secrets() -> Mapping[str, Callable[[Said], None]]:
+    """Nothing that is posted is signed by anybody known."""
+    return {}
 
 
 def _unchanged(text: str) -> str:
@@ -28,9 +33,9 @@ class WebDeps:
 
     `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
     with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
-    not name. `tell` hands the
-    core an input of that service, `redact` takes registered secrets out of a text, `operations` is what people do about
-    incidents.
+    not name. `tell` hands the core an input of that service, `redact` takes registered secrets out of a text,
+    `operations` is what people do about incidents. `signed` says who takes what Slack posts, by the secret that it is
+    signed with.
     """
 
     agent: str
@@ -44,6 +49,7 @@ class WebDeps:
     replay: Callable[[Sequence[str]], Awaitable[int]]
     policy: Callable[[str], Policy | None]
     tell: Callable[[str, Input], None] = _nobody
+    signed: Callable[[], Mapping[str, Callable[[Said], None]]] = _no_secrets
     tokens: tuple[str, ...] = ()
     redact: Callable[[str], str] = _unchanged
     operations: Operations | None = None

@@ -1,221 +1,190 @@
 """The slack channel: one message per incident, kept up to date in place, with its history in its thread.
 
-An opening notice is posted. What follows edits that message and is added to its thread; reminders and the closing
-message are shown in the channel too (`reply_broadcast`), because an edit notifies nobody. The edit always comes first:
-it can be repeated without harm, so that a retry after half of the work never posts a second reply.
+An opening notice is posted, with buttons where somebody listens. What follows edits that message and is added to its
+thread; reminders and the closing message are shown in the channel too (`reply_broadcast`), because an edit notifies
+nobody. The edit always comes first: it can be repeated without harm, so that a retry after half of the work never
+posts a second reply. A notice to a person (`notice.to`, a user's id) is a direct message with a thread of its own.
 
 Slack has no idempotency key for bots. Each message carries its notice's key as metadata instead, and a message that may
 have been posted already (its try was cut off, or it is older than this channel object) is looked for in the history
-before it is posted. For that the app needs channels:history (groups:history for private channels), and channels:read
-(groups:read) where config names the channel instead of giving its id; without them such a retry posts a second time.
+before it is posted. For that the app needs channels:history (groups:history for private channels, im:history and
+im:write for direct messages), and channels:read (groups:read) where config names the channel instead of giving its id;
+without them such a retry posts a second time.
 """
 
-import asyncio
-import json
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from datetime import UTC, datetime
 
-import structlog
-from annotated_types import Gt
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr
 
 from agent.core.model import Notice, NoticeKind
-from agent.durations import Duration
-from agent.ports import ChannelType, DeliveryError, Options, Receipt
+from agent.ports import ChannelType, DeliveryError, Desk, Receipt, Said
 from alerts.rendering import as_seen_here
 from alerts.slack_api import SlackApi
-from alerts.slack_blocks import Block, Message, bare_message, full_message, small_message
-from alerts.slack_errors import FIXED, GONE, UNLIKED, UNLIKED_METADATA, SlackRefused
-from alerts.slack_search import find_posted
+from alerts.slack_blocks import View, full_message, small_message
+from alerts.slack_desk import SlackDesk
+from alerts.slack_errors import GONE, SlackRefused
+from alerts.slack_heard import Command, Press, marks, understand
+from alerts.slack_may import Gatekeeper, Home, UserGroups, useful_actions
+from alerts.slack_options import SlackOptions
+from alerts.slack_posting import SlackPosting, kept_evidence
+from alerts.slack_socket import Pace, SlackSocket
 
-log = structlog.get_logger()
+__all__ = ["SLACK", "SlackChannel", "SlackOptions"]
 
 _POSTING_SCOPES = frozenset({"chat:write", "chat:write:bot", "chat:write:user", "bot"})
-_UNCERTAIN = 1_000  # keys of posts that were cut off, remembered at most
 _OPENING_GONE = "The message that opened this incident is gone."
 
 
-class SlackOptions(Options):
-    """`channel` is a name ("#oncall") or, better, an id ("C0123456789"), which survives a renaming. `timeout` is for
-    one call of the API. A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY)."""
-
-    token: SecretStr = Field(description="The app's bot token, xoxb-…; it needs the scope chat:write")
-    channel: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s<>]+$")] = Field(
-        description='Where it posts: a name such as "#oncall" or, better, an id such as C0123456789, which survives a '
-        "renaming. Quote the name: # begins a comment"
-    )
-    api_url: str = Field(default="https://slack.com/api/", description="Where Slack's API is")
-    timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
-        default=timedelta(seconds=10), description="How long one call of the API may take"
-    )
-
-    @field_validator("token")
-    @classmethod
-    def _like_a_token(cls, token: SecretStr) -> SecretStr:
-        text = token.get_secret_value()
-        if not text or not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("expected a bot token (xoxb-…)")
-        return token
-
-    @field_validator("api_url")
-    @classmethod
-    def _web_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("expected an address such as https://slack.com/api/")
-        return url
-
-
 class SlackChannel:
-    """Receipts hold `channel` (id), `ts` and, of an opening message, `evidence`: its blocks as JSON, which every later
-    version of the message keeps."""
+    """Receipts hold `channel` (id), `ts` and, of an opening message, its `key` and `evidence`: its blocks as JSON,
+    which every later version of the message keeps."""
 
     def __init__(
-        self, name: str, options: SlackOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        name: str,
+        options: SlackOptions,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pace: Pace | None = None,
     ) -> None:
         self._name = name
-        self._channel = options.channel
-        self._api = SlackApi(options.token.get_secret_value(), options.api_url, options.timeout.total_seconds())
-        self._made = now()
-        self._uncertain: dict[str, None] = {}
+        self._options = options
+        self._id = ""  # of the channel, as Slack has told it
+        timeout = options.timeout.total_seconds()
+        self._api = SlackApi(options.token.get_secret_value(), options.api_url, timeout)
+        self._posting = SlackPosting(name, self._api, now())
+        self._app = SlackApi(_secret(options.app_token), options.api_url, timeout)
+        self._socket = SlackSocket(self._app, name, pace) if options.app_token else None
+        self._listening = False
+        self._home = Home()
+        self._desk: Desk | None = None
+        self._answers: SlackDesk | None = None
+
+    # ------------------------------------------------------------------------------------------ telling
 
     async def send(self, notice: Notice, opening: Receipt | None) -> Receipt:
         try:
             return await self._send(as_seen_here(notice, opening), opening)
         except SlackRefused as refused:
-            raise refused.delivery_error(self._channel) from None
+            raise refused.delivery_error(notice.to or self._options.channel) from None
 
     async def verify(self) -> None:
-        """`auth.test`, and that the token's scopes let it post."""
+        """`auth.test`, that the token's scopes let it post, and that what people press is heard."""
         try:
-            _, headers = await self._api.call("auth.test")
+            answer, headers = await self._api.call("auth.test")
         except SlackRefused as refused:
-            raise refused.delivery_error(self._channel) from None
+            raise refused.delivery_error(self._options.channel) from None
+        self._home = Home(str(answer.get("team_id") or ""), str(answer.get("enterprise_id") or ""))
         scopes = {scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",")} - {""}
         if scopes and not scopes & _POSTING_SCOPES:
             has = ", ".join(sorted(scopes))
             raise DeliveryError("auth", f"the Slack token lacks the scope chat:write (it has {has})", retryable=False)
+        if self._socket is not None:
+            await self._socket.prove(listening=self._listening)
 
     async def close(self) -> None:
         await self._api.close()
+        await self._app.close()
 
     async def _send(self, notice: Notice, opening: Receipt | None) -> Receipt:
+        home, post = notice.to or self._options.channel, self._posting.post
         if notice.kind is NoticeKind.NOTE:
-            return await self._post(notice, small_message(notice))
-        if opening is None:
-            return await self._post(notice, full_message(notice))
-        where, ts = opening.data.get("channel", ""), opening.data.get("ts", "")
-        if not where or not ts:  # delivered when this name was a channel of another type
-            return await self._post(notice, full_message(notice))
+            return self._learn(notice, await post(notice, small_message(notice), home))
+        whole = self._view(notice)
+        if opening is None or not opening.data.get("channel") or not opening.data.get("ts"):
+            # the opening never arrived, or arrived when this name was a channel of another type
+            return self._learn(notice, await post(notice, full_message(notice, view=whole), home))
+        where, ts, kept = opening.data["channel"], opening.data["ts"], kept_evidence(opening)
         loud = notice.kind is not NoticeKind.UPDATE
         try:
-            loud = not await self._edit(notice, where, ts, full_message(notice, _kept(opening))) or loud
-            return await self._post(notice, full_message(notice), where, thread=ts, loud=loud)
+            loud = not await self._posting.edit(notice, opening, full_message(notice, kept, whole)) or loud
+            reply = full_message(notice, view=_for_a_reply(whole, notice))
+            return await post(notice, reply, where, thread=ts, loud=loud)
         except SlackRefused as refused:
             if refused.code not in GONE:
                 raise
         orphan = replace(notice, note=f"{notice.note} {_OPENING_GONE}".strip())
-        return await self._post(orphan, full_message(orphan, _kept(opening)))
+        return await post(orphan, full_message(orphan, kept, whole), home)
 
-    async def _edit(self, notice: Notice, where: str, ts: str, message: Message) -> bool:
-        """Bring the opening message up to date; False where Slack does not let us change it any more."""
+    def _view(self, notice: Notice) -> View:
+        if self._desk is None:
+            return View()
+        heard = self._socket is not None or self.signing_secret
+        addresses = self._desk.contacts().items() if not notice.to else ()
+        users = {person: known.get(self._name, "") for person, known in addresses}
+        return View(self._name, useful_actions(self._options.may) if heard else (), users)
+
+    def _learn(self, notice: Notice, receipt: Receipt) -> Receipt:
+        if not notice.to:
+            self._id = receipt.data["channel"]
+        return receipt
+
+    # ------------------------------------------------------------------------------------------ listening
+
+    @property
+    def line(self) -> str:
+        token = _secret(self._options.app_token)
+        return hashlib.sha256(token.encode()).hexdigest() if token else ""
+
+    @property
+    def signing_secret(self) -> str:
+        return _secret(self._options.signing_secret)
+
+    def attach(self, desk: Desk) -> None:
+        groups = UserGroups(self._api)
+        gate = Gatekeeper(self._name, self._options.may, groups, desk.contacts, lambda: self._home)
+        self._desk, self._answers = desk, SlackDesk(self._name, self._api, self._options.api_url, gate, desk)
+
+    async def listen(self, heard: Callable[[Said], None], trouble: Callable[[str], None]) -> None:
+        if self._socket is None:
+            return
+        self._listening = True
         try:
-            await self._write("chat.update", {"channel": where, "ts": ts, "parse": "none"}, message, notice)
-        except SlackRefused as refused:
-            if refused.code not in FIXED:
-                raise
-            log.info("slack_message_not_editable", channel=self._name, error=refused.code)
-            return False
-        return True
+            await self._socket.run(heard, trouble)
+        finally:
+            self._listening = False
 
-    async def _post(
-        self, notice: Notice, message: Message, where: str = "", *, thread: str = "", loud: bool = False
-    ) -> Receipt:
-        """Post it once, in the channel or in a thread. Raises SlackRefused or DeliveryError."""
-        if notice.key in self._uncertain or notice.at < self._made:
-            posted = await self._search(notice, where, thread)
-            if posted is not None:
-                return self._receipt(notice, posted, message)
-        arguments = {
-            "channel": where or self._channel,
-            "metadata": _metadata(notice),
-            "unfurl_links": False,
-            "unfurl_media": False,
-            "parse": "none",
-            "link_names": False,
-        }
-        if thread:
-            arguments |= {"thread_ts": thread, "reply_broadcast": loud}
-        try:
-            answer = await self._write("chat.postMessage", arguments, message, notice)
-        except (SlackRefused, DeliveryError) as error:
-            if error.retryable:  # perhaps it was posted, and only the answer was lost
-                self._doubt(notice.key)
-            raise
-        except asyncio.CancelledError:  # whoever called us has run out of patience
-            self._doubt(notice.key)
-            raise
-        return self._receipt(notice, answer, message)
+    def marks(self, said: Said) -> tuple[str, ...]:
+        return marks(said) if understand(said) is not None else ()
 
-    async def _write(
-        self, method: str, arguments: Mapping[str, Any], message: Message, notice: Notice
-    ) -> Mapping[str, Any]:
-        """Call it with the message's blocks; without them, or without the metadata, where Slack does not like those."""
-        sent = dict(arguments) | {"text": message.text, "blocks": list(message.blocks)}
-        while True:
-            try:
-                answer, _ = await self._api.call(method, **sent)
-                return answer
-            except SlackRefused as refused:
-                if refused.code in UNLIKED and sent["blocks"]:
-                    sent |= {"text": bare_message(notice).text, "blocks": []}
-                elif refused.code in UNLIKED_METADATA and "metadata" in sent:
-                    del sent["metadata"]
-                else:
-                    raise
-                log.warning("slack_message_simplified", channel=self._name, error=refused.code)
+    def concerns(self, said: Said) -> bool:
+        meant = understand(said)
+        if isinstance(meant, Press):
+            return meant.button.channel == self._name
+        return meant is not None and self._is_here(meant)
 
-    async def _search(self, notice: Notice, where: str, thread: str) -> Mapping[str, str] | None:
-        """Where the notice was posted by an earlier try. Not being able to look is no reason not to page."""
-        try:
-            return await find_posted(self._api, where or self._channel, notice.key, notice.at, thread)
-        except SlackRefused as refused:
-            log.info("slack_history_unavailable", channel=self._name, error=refused.code)
-            return None
+    async def answer(self, said: Said) -> None:
+        meant = understand(said)
+        if self._answers is None or meant is None:
+            return
+        if isinstance(meant, Press):
+            await self._answers.press(meant)
+        else:
+            await self._answers.command(meant, here=self._is_here(meant))
 
-    def _receipt(self, notice: Notice, posted: Mapping[str, Any], message: Message) -> Receipt:
-        self._uncertain.pop(notice.key, None)
-        data = {"channel": str(posted.get("channel", "")), "ts": str(posted.get("ts", ""))}
-        if notice.kind is NoticeKind.OPENED and message.evidence:
-            data["evidence"] = json.dumps(message.evidence)
-        return Receipt(data=data)
-
-    def _doubt(self, key: str) -> None:
-        self._uncertain[key] = None
-        if len(self._uncertain) > _UNCERTAIN:
-            del self._uncertain[next(iter(self._uncertain))]
+    def _is_here(self, command: Command) -> bool:
+        """Whether it was typed in this very channel. Slack calls every private channel by the same name."""
+        speaker, known = command.speaker, {self._id, self._options.channel} - {""}
+        return speaker.channel in known or speaker.channel_name == self._options.channel.lstrip("#")
 
 
-def _metadata(notice: Notice) -> dict[str, Any]:
-    payload = {"key": notice.key, "incident": notice.incident, "service": notice.service, "kind": str(notice.kind)}
-    return {"event_type": "codeblue_notice", "event_payload": payload}
+def _for_a_reply(view: View, notice: Notice) -> View:
+    """A reply is never edited, so a button in it would grow stale; and it calls only people who have to act on it."""
+    calls = notice.kind in (NoticeKind.OPENED, NoticeKind.REMINDER)
+    return View(view.channel, (), view.users if calls else {})
 
 
-def _kept(opening: Receipt) -> list[Block]:
-    try:
-        blocks = json.loads(opening.data.get("evidence", "[]"))
-    except ValueError:
-        return []
-    return blocks if isinstance(blocks, list) else []
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value is not None else ""
 
 
 SLACK = ChannelType(
     name="slack",
     options=SlackOptions,
     build=SlackChannel,
-    about="Posts one message per incident to a Slack channel, edits it as the incident goes on, and keeps its thread.",
+    about="Posts one message per incident to a Slack channel, edits it as the incident goes on, and keeps its thread; "
+    "people answer with its buttons and with /codeblue.",
     per_second=1.0,
 )

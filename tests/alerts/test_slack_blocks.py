@@ -109,9 +109,9 @@ def test_a_runbook_that_is_no_address_is_shown_as_text(runbook: str) -> None:
 
 
 def test_a_trace_link_among_the_facts_is_a_link() -> None:
-    traced = replace(OPENED, facts={"Trace": "https://tempo.internal/trace/4bf9"})
-    fields = [text for _, text in texts_of(full_message(traced).blocks)]
-    assert "*Trace*\n<https://tempo.internal/trace/4bf9|tempo.internal/trace/4bf9>" in fields
+    traced = replace(OPENED, runbook="", facts={"Trace": "https://tempo.internal/trace/4bf9"})
+    texts = [text for _, text in texts_of(full_message(traced).blocks)]
+    assert "*Trace*: <https://tempo.internal/trace/4bf9|tempo.internal/trace/4bf9>" in texts
 
 
 def test_what_is_too_much_is_counted_out() -> None:
