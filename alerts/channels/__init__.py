@@ -6,12 +6,14 @@ from typing import Any
 
 from agent.ports import ChannelType
 from alerts.channels.console import CONSOLE
+from alerts.channels.mail import MAIL
 from alerts.channels.slack import SLACK
 from alerts.channels.webhook import WEBHOOK
 
 CHANNELS: Mapping[str, ChannelType[Any]] = MappingProxyType(
     {
         "slack": SLACK,
+        "mail": MAIL,
         "webhook": WEBHOOK,
         "console": CONSOLE,
     }
