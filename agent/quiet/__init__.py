@@ -1,0 +1,1 @@
+"""What keeps people from being woken on purpose: silences, maintenance windows, and the book of both."""
