@@ -117,12 +117,14 @@ class RestartAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
-    """Something worth a line in the timeline of the service, and in the messages of its open incident when `tell`."""
+    """Something worth a line in the timeline of the service, and in the messages of its open incident when `tell`.
+    It is told as loudly as a page when `loud`: what people have acknowledged was less than that."""
 
     at: datetime
     text: str
     by: str = ""
     tell: bool = False
+    loud: bool = False
     evidence: Mapping[str, str] = field(default_factory=no_text)
 
 

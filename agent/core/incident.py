@@ -93,7 +93,11 @@ def _noted(draft: Draft, event: Noted) -> None:
     draft.say(EventKind.NOTED, event.text, **({"by": event.by} if event.by else {}))
     if event.tell and draft.state.incident is not None:
         draft.change_incident(evidence={**draft.incident.evidence, **event.evidence})
-        notices.update(draft, f"{draft.state.service}: {event.text}", event.evidence)
+        title = f"{draft.state.service}: {event.text}"
+        if event.loud and draft.incident.stage is Stage.PAGED and not draft.incident.quiet:
+            paging.again(draft, title, event.evidence)
+        else:
+            notices.update(draft, title, event.evidence)
 
 
 def _observed(draft: Draft, event: Observed) -> None:

@@ -223,6 +223,16 @@ class Flapping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gather:
+    """Pages of services that have the same people to ask, and the same values of `by` ("group", "severity", names of
+    labels), are one message: the first after `wait`, what changes at most every `interval`."""
+
+    by: tuple[str, ...]
+    wait: timedelta = timedelta(seconds=30)
+    interval: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything that config says about how one service is decided on.
 
@@ -249,6 +259,7 @@ class Policy:
     severity: str = "critical"
     labels: Mapping[str, str] = field(default_factory=no_text)
     flapping: Flapping | None = None
+    gather: Gather | None = None
 
     @property
     def pages(self) -> bool:

@@ -48,15 +48,17 @@ def _what(incident: Incident) -> str:
     return "cannot tell whether it is well" if incident.reason == "unknown" else "is down"
 
 
-def remind(draft: Draft, only: Collection[str] | None = None) -> None:
-    """Say again, to every channel that was asked (or `only` to these), that it is not over."""
+def remind(
+    draft: Draft, only: Collection[str] | None = None, *, title: str = "", evidence: Mapping[str, str] = NO_TEXT
+) -> None:
+    """Say again, to every channel that was asked (or `only` to these), that it is not over, or what `title` says."""
     incident = draft.incident
     state = "is still flapping" if incident.flapping else "is still down"
-    title = f"{draft.state.service} {state} ({in_words(draft.at - incident.first_miss_at)})"
+    title = title or f"{draft.state.service} {state} ({in_words(draft.at - incident.first_miss_at)})"
     for asked in incident.asked:
         if only is not None and asked.channel not in only:
             continue
-        key = _notify(draft, asked.contact, NoticeKind.REMINDER, title)
+        key = _notify(draft, asked.contact, NoticeKind.REMINDER, title, evidence=evidence)
         changed = tuple(replace(a, reminder=key) if a.key == asked.key else a for a in draft.incident.asked)
         draft.change_incident(asked=changed)
         draft.say(EventKind.REMINDED, f"reminded {asked.channel}", channel=asked.channel, key=key)

@@ -1,6 +1,6 @@
 """Whom to ask, step by step, and what stops the asking: an acknowledgement for a while, a quiet time altogether."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -38,6 +38,18 @@ def ask_new(draft: Draft) -> None:
     """The policy has changed while people are being asked: channels that it names now, and did not before, are
     asked."""
     notices.page(draft, [Contact(channel=name) for name in draft.policy.page])
+
+
+def again(draft: Draft, title: str, evidence: Mapping[str, str]) -> None:
+    """It is more than what people were asked about: the channels hear it, and whoever is to be asked now, from the
+    first step on, even if somebody had taken it on."""
+    draft.change_incident(ack=None)
+    told = {asked.key: asked.reminder for asked in draft.incident.asked}
+    if draft.policy.escalation is not None:
+        draft.change_incident(step=0, round=0)
+        _take_step(draft, draft.policy.escalation, title=title)
+    unchanged = (asked for asked in draft.incident.asked if told.get(asked.key) == asked.reminder)
+    notices.remind(draft, {asked.channel for asked in unchanged if not asked.person}, title=title, evidence=evidence)
 
 
 def hold(draft: Draft, quiet: Quiet) -> None:
@@ -149,7 +161,7 @@ def _remind(draft: Draft, *, held: bool) -> None:
         notices.remind(draft)
 
 
-def _take_step(draft: Draft, escalation: Escalation, note: str = "") -> None:
+def _take_step(draft: Draft, escalation: Escalation, note: str = "", *, title: str = "") -> None:
     """Ask whom the next step names. One that reaches nobody goes on to the next at once; where all of them do, that is
     said, and it begins again soon: somebody may come on call."""
     if draft.incident.ack is not None:
@@ -176,7 +188,7 @@ def _take_step(draft: Draft, escalation: Escalation, note: str = "") -> None:
             )
         known = {asked.channel for asked in draft.incident.asked if asked.at != draft.at}
         notices.page(draft, contacts, note=note)
-        notices.remind(draft, {contact.name for contact in contacts} & known)
+        notices.remind(draft, {contact.name for contact in contacts} & known, title=title)
         if step.wait:
             return
     if not draft.incident.asked:

@@ -8,10 +8,11 @@ import structlog
 from agent.core.draft import shifted
 from agent.core.events import Noted, Parent, Quiet
 from agent.core.model import Escalation, EscalationStep, Health, Policy, ServiceState
-from agent.core.storm import Phase, Place, Root, Sick, Storm, StormRule, likely_root, listed, resumed, step, tree
+from agent.core.storm import Phase, Place, Root, Sick, Storm, StormRule, likely_root, resumed, step, tree
 from agent.ports import ServiceRow
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
+from agent.runtime.places import in_words, news, place
 from agent.runtime.probe import Watched
 from agent.runtime.signals import Signals
 
@@ -168,7 +169,7 @@ class Storms:
         root = likely_root(places, down)
         self._told, self._told_at = down, at
         within = f"{self.rule.within.total_seconds():g} s" if self.rule else ""
-        summary = f"{len(down)} of {self._size()} services went down within {within}{_probably(root)}"
+        summary = f"{len(down)} of {self._size()} services went down within {within}{in_words(root)}"
         self._signals.ensure(NAME, self._policy())
         self._signals.fail(NAME, summary, _evidence(places, down, root))
 
@@ -187,7 +188,7 @@ class Storms:
             return
         places = self._places()
         root = likely_root(places, down)
-        text = f"{len(down)} down now{_probably(root)}{_news(self._told, down)}"
+        text = f"{len(down)} down now{in_words(root)}{news(self._told, down)}"
         if force:
             again = storm.phase is Phase.RAGING
             text += "; more go down again: restarts are held" if again else "; nothing new: restarts go on"
@@ -241,7 +242,7 @@ class Storms:
         return {name: i.summary for name, i in found if i is not None and storm.takes(i.opened_at)}
 
     def _places(self) -> dict[str, Place]:
-        return {name: _place(watched) for name, watched in self._engine.table.items() if _ordinary(watched)}
+        return {name: place(watched) for name, watched in self._engine.table.items() if _ordinary(watched)}
 
 
 def merged(escalations: list[Escalation]) -> Escalation | None:
@@ -278,26 +279,6 @@ def _since(watched: Watched) -> datetime:
         return state.incident.opened_at
     misses = [check.first_miss_at for check in state.checks.values() if check.first_miss_at is not None]
     return min(misses, default=state.since or _LONG_AGO)
-
-
-def _place(watched: Watched) -> Place:
-    policy = watched.policy
-    return Place(
-        depends_on=policy.depends_on,
-        group=policy.group,
-        hosts=tuple(dict.fromkeys(probe.host for probe in watched.probes.values() if probe.host)),
-        labels=policy.labels,
-    )
-
-
-def _probably(root: Root | None) -> str:
-    return f"; the likely root is {root}" if root else ""
-
-
-def _news(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    came, went = sorted(now.keys() - before.keys()), sorted(before.keys() - now.keys())
-    parts = [f"; {len(came)} more: {listed(came)}"] if came else []
-    return "".join(parts + ([f"; {len(went)} well again: {listed(went)}"] if went else []))
 
 
 def _evidence(places: Mapping[str, Place], down: Mapping[str, str], root: Root | None) -> dict[str, str]:

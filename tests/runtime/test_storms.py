@@ -1,7 +1,5 @@
 """Many services at once: one incident that tells them all, restarts held, and a fresh look at each when it is over."""
 
-import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -13,80 +11,19 @@ from agent.core.model import (
     CheckPolicy,
     Escalation,
     EscalationStep,
-    Notice,
     NoticeKind,
-    Policy,
-    RestartPolicy,
     Stage,
 )
 from agent.core.storm import StormRule
-from agent.ports import ServiceRow, Store
-from agent.runtime.recorder import Recorder
-from agent.runtime.signals import Signals
-from agent.runtime.storms import NAME, Storms, merged
+from agent.runtime.storms import NAME, merged
+from tests.crowd import Crowd, many, policy
 from tests.virtual_time import in_virtual_time
-from tests.world import FakeChannel, World
-
-RESTART = RestartPolicy(action="process", backoff=timedelta(0), jitter=0, verify=timedelta(seconds=30))
-
-
-def policy(name: str, **more: object) -> Policy:
-    settings: dict[str, object] = {
-        "service": name,
-        "checks": {"http": CheckPolicy()},
-        "restart": RESTART,
-        "page": ("oncall",),
-    }
-    return Policy(**{**settings, **more})  # type: ignore[arg-type]
-
-
-def many(count: int, prefix: str = "s", **more: object) -> list[Policy]:
-    return [policy(f"{prefix}{number:03}", **more) for number in range(count)]
-
-
-class Stormy(World):
-    """A world in which storms are watched for, second by second."""
-
-    def __init__(self, *policies: Policy, store: Store | None = None, rule: StormRule | None = None) -> None:
-        super().__init__(*policies, store=store)
-        self.rule = rule or StormRule()
-        self.channels.setdefault("oncall", FakeChannel())
-
-    async def boot(self) -> None:
-        self.rows: dict[str, ServiceRow] = {}
-        await super().boot()
-        signals = Signals(self.engine, self.clock, self.rows, Recorder(self.store).record)
-        self.storms = Storms(self.engine, self.clock, signals, self.rule)
-        self.engine.also_upstream, self.engine.turned = self.storms.parents, self.storms.turned
-        self.engine.quiet = self.storms.quiet
-        signals.restore(await self.store.load())
-        self.storms.restore()
-        await self.outbox.recover({NAME: self.state(NAME)} if NAME in self.engine.table else {})
-        self._tasks.append(asyncio.create_task(self._look()))
-
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            self.storms.look()
-
-    def told(self, kind: NoticeKind, channel: str = "oncall") -> list[Notice]:
-        return [notice for notice in self.channels[channel].sent if notice.kind is kind]
-
-    def pages(self) -> list[str]:
-        return [notice.service for notice in self.told(NoticeKind.OPENED)]
-
-    @property
-    def restarted(self) -> list[str]:
-        return [order.service for each in self.remediators.values() for order in each.orders]
-
-    def stages(self) -> Mapping[str, Stage]:
-        found = {name: watched.row.state.incident for name, watched in self.engine.table.items() if name != NAME}
-        return {name: incident.stage for name, incident in found.items() if incident}
+from tests.world import FakeChannel
 
 
 def test_two_hundred_services_down_at_once_are_one_message_and_no_restart() -> None:
     async def story() -> None:
-        world = Stormy(*many(200))
+        world = Crowd(*many(200))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -104,7 +41,7 @@ def test_two_hundred_services_down_at_once_are_one_message_and_no_restart() -> N
 
 def test_the_page_names_what_they_have_in_common() -> None:
     async def story() -> None:
-        world = Stormy(*many(20, "web", group="web"), *many(100, "other"))
+        world = Crowd(*many(20, "web", group="web"), *many(100, "other"))
         await world.boot()
         await world.live(15)
         world.down = {name for name in world.policies if name.startswith("web")}
@@ -121,7 +58,7 @@ def test_the_page_names_what_they_have_in_common() -> None:
 
 def test_when_it_is_over_each_is_looked_at_afresh_and_only_what_is_still_down_is_dealt_with() -> None:
     async def story() -> None:
-        world = Stormy(*many(30))
+        world = Crowd(*many(30))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -143,7 +80,7 @@ def test_when_it_is_over_each_is_looked_at_afresh_and_only_what_is_still_down_is
 
 def test_all_well_again_is_one_closing_message_and_nobody_hears_of_the_members() -> None:
     async def story() -> None:
-        world = Stormy(*many(30))
+        world = Crowd(*many(30))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -161,7 +98,7 @@ def test_all_well_again_is_one_closing_message_and_nobody_hears_of_the_members()
 
 def test_a_dependency_with_two_hundred_dependants_is_no_storm() -> None:
     async def story() -> None:
-        world = Stormy(policy("db"), *many(200, depends_on=("db",)))
+        world = Crowd(policy("db"), *many(200, depends_on=("db",)))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -176,7 +113,7 @@ def test_a_dependency_with_two_hundred_dependants_is_no_storm() -> None:
 
 def test_as_many_as_are_allowed_go_down_together_without_being_a_storm() -> None:
     async def story() -> None:
-        world = Stormy(*many(30, restart=None))
+        world = Crowd(*many(30, restart=None))
         await world.boot()
         await world.live(15)
         world.down = {f"s{number:03}" for number in range(10)}
@@ -189,7 +126,7 @@ def test_as_many_as_are_allowed_go_down_together_without_being_a_storm() -> None
 
 def test_many_first_misses_that_are_taken_back_hold_up_nobody_for_long() -> None:
     async def story() -> None:
-        world = Stormy(*many(30, restart=None))
+        world = Crowd(*many(30, restart=None))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -208,7 +145,7 @@ def test_many_first_misses_that_are_taken_back_hold_up_nobody_for_long() -> None
 def test_doubt_that_never_ends_is_given_up() -> None:
     async def story() -> None:
         slow = CheckPolicy(misses=60, retry=timedelta(0))  # stays a suspect for ten minutes
-        world = Stormy(
+        world = Crowd(
             *many(300, "slow", checks={"http": slow}), policy("quick", restart=None), rule=StormRule(services=5)
         )
         await world.boot()
@@ -227,7 +164,7 @@ def test_doubt_that_never_ends_is_given_up() -> None:
 
 def test_what_was_paged_before_the_storm_was_seen_keeps_its_own_incident() -> None:
     async def story() -> None:
-        world = Stormy(policy("early", restart=None), *many(30))
+        world = Crowd(policy("early", restart=None), *many(30))
         await world.boot()
         await world.live(15)
         world.down = {"early"}
@@ -245,7 +182,7 @@ def test_what_was_paged_before_the_storm_was_seen_keeps_its_own_incident() -> No
 
 def test_an_agent_that_is_killed_in_a_storm_goes_on_with_it() -> None:
     async def story() -> None:
-        world = Stormy(*many(30))
+        world = Crowd(*many(30))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -266,7 +203,7 @@ def test_an_agent_that_is_killed_in_a_storm_goes_on_with_it() -> None:
 
 def test_an_agent_that_is_killed_before_the_storm_was_paged_goes_on_with_it_too() -> None:
     async def story() -> None:
-        world = Stormy(*many(30))
+        world = Crowd(*many(30))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -286,7 +223,7 @@ def test_an_agent_that_is_killed_before_the_storm_was_paged_goes_on_with_it_too(
 
 def test_a_storm_that_ended_while_the_agent_was_dead_is_closed_once() -> None:
     async def story() -> None:
-        world = Stormy(*many(30))
+        world = Crowd(*many(30))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -304,7 +241,7 @@ def test_a_storm_that_ended_while_the_agent_was_dead_is_closed_once() -> None:
 
 def test_with_nothing_new_restarts_go_on_and_the_storm_still_pages_for_its_members() -> None:
     async def story() -> None:
-        world = Stormy(*many(30), rule=StormRule(calm=timedelta(minutes=2)))
+        world = Crowd(*many(30), rule=StormRule(calm=timedelta(minutes=2)))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
@@ -324,7 +261,7 @@ def test_with_nothing_new_restarts_go_on_and_the_storm_still_pages_for_its_membe
 
 def test_what_goes_down_after_the_storm_has_settled_is_paged_by_itself() -> None:
     async def story() -> None:
-        world = Stormy(policy("late", restart=None), *many(30), rule=StormRule(calm=timedelta(minutes=2)))
+        world = Crowd(policy("late", restart=None), *many(30), rule=StormRule(calm=timedelta(minutes=2)))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies} - {"late"}
@@ -339,7 +276,7 @@ def test_what_goes_down_after_the_storm_has_settled_is_paged_by_itself() -> None
 
 def test_updates_come_at_most_every_ten_seconds_and_name_who_came_and_went() -> None:
     async def story() -> None:
-        world = Stormy(*many(60), rule=StormRule(services=5))
+        world = Crowd(*many(60), rule=StormRule(services=5))
         await world.boot()
         await world.live(15)
         for number in range(0, 60, 6):
@@ -360,7 +297,7 @@ def test_updates_come_at_most_every_ten_seconds_and_name_who_came_and_went() -> 
 
 def test_the_page_goes_to_everybody_whom_its_members_would_have_paged_late_ones_too() -> None:
     async def story() -> None:
-        world = Stormy(*many(20, "a", page=("team-a",)), *many(20, "b", page=("team-b",)))
+        world = Crowd(*many(20, "a", page=("team-a",)), *many(20, "b", page=("team-b",)))
         await world.boot()
         await world.live(15)
         world.down = {name for name in world.policies if name.startswith("a")}
@@ -378,7 +315,7 @@ def test_the_page_goes_to_everybody_whom_its_members_would_have_paged_late_ones_
 
 def test_config_may_name_who_is_paged() -> None:
     async def story() -> None:
-        world = Stormy(*many(20), rule=StormRule(page=("chiefs",)))
+        world = Crowd(*many(20), rule=StormRule(page=("chiefs",)))
         world.channels["chiefs"] = FakeChannel()
         await world.boot()
         await world.live(15)
@@ -393,7 +330,7 @@ def test_config_may_name_who_is_paged() -> None:
 
 def test_the_timeline_of_each_member_says_why_nothing_was_done() -> None:
     async def story() -> None:
-        world = Stormy(*many(20))
+        world = Crowd(*many(20))
         await world.boot()
         await world.live(15)
         world.down = {*world.policies}
