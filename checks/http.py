@@ -4,7 +4,8 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,30 +13,57 @@ from urllib.parse import urlsplit
 from agent.core.durations import format_duration
 from agent.core.model import CheckResult
 from agent.ports import CheckContext, CheckType, HttpAnswer, HttpRequest
+from agent.threads import Busy, OwnThreads
 from checks.address import family_number
 from checks.certificate import Limits, certificate_finding, certificate_values
-from checks.http_expect import body_text, findings, status_text
+from checks.http_expect import Finding, body_text, findings, status_text
 from checks.http_options import Expect, HttpOptions
+from checks.match import TooSlow
 from checks.probe_error import error_summary, reason_of
 
 _AS_USUAL = Expect.model_validate({})
 _BODY_SHOWN = 2048
 # What helps at night. Never cookies, credentials or anything else that is not listed.
 _HEADERS_SHOWN = ("content-type", "content-length", "server", "location", "retry-after", "via", "x-request-id")
+_PATIENCE = 0.5  # seconds of CPU time for an expression that is not found or excluded at once
+_searches = OwnThreads("search", at_most=2)
 _QUERY_VALUE = re.compile(r"(?<==)[^&#]+")
 
 
 async def check_http(options: HttpOptions, ctx: CheckContext) -> CheckResult:
     """PASS when the whole answer came in time and is as expected; WARN for a slow one or a certificate that runs out
-    soon; UNKNOWN when the agent itself lacked something."""
+    soon; UNKNOWN when the agent itself lacked something, or an expression takes too long on what was answered."""
     answer = await ctx.tools.http.fetch(_request(options, ctx))
     values = _figures(answer.status, len(answer.body))
     if not answer.error and answer.status == 200 and options.expect is None and answer.certificate_expires is None:
         return ctx.passed("200 OK", phases=answer.phases, values=values, target=answer.address)
-    return _judge(options, ctx, answer, values)
+    try:
+        wrong = [] if answer.error else await _held_against(options.expect or _AS_USUAL, answer, ctx)
+    except TooSlow as error:
+        more: dict[str, Any] = {"phases": answer.phases, "values": values, "evidence": _evidence(options, answer)}
+        summary = f"could not tell: {error}"
+        return ctx.unknown("expression", summary, target=answer.address or host(options), **more)
+    return _judge(options, ctx, answer, values, wrong)
 
 
-def _judge(options: HttpOptions, ctx: CheckContext, answer: HttpAnswer, values: Mapping[str, float]) -> CheckResult:
+async def _held_against(expect: Expect, answer: HttpAnswer, ctx: CheckContext) -> list[Finding]:
+    """What is wrong with the answer. Where an expression takes its time it gets some more, in a thread, so that no
+    other check is held up by it. Raises TooSlow when even that is not enough."""
+    try:
+        return list(findings(expect, answer))
+    except TooSlow:
+        left = ctx.timeout - (monotonic() - ctx.began)
+        slowly = partial(findings, expect, answer, _PATIENCE)
+        try:
+            return await _searches.run(lambda: list(slowly()), timeout=max(left, 0.0))
+        except (TimeoutError, Busy):
+            pass
+        raise
+
+
+def _judge(
+    options: HttpOptions, ctx: CheckContext, answer: HttpAnswer, values: Mapping[str, float], wrong: list[Finding]
+) -> CheckResult:
     values = {**values, **certificate_values(answer, ctx.started)}
     more: dict[str, Any] = {"phases": answer.phases, "values": values, "target": answer.address or host(options)}
     if answer.error:
@@ -43,7 +71,7 @@ def _judge(options: HttpOptions, ctx: CheckContext, answer: HttpAnswer, values: 
         summary = error_summary(answer, _place(options), ctx.timeout)
         more["evidence"] = _evidence(options, answer)
         return (ctx.unknown if reason == "local" else ctx.failed)(reason, summary, **more)
-    wrong = [*findings(options.expect or _AS_USUAL, answer), *_slow(options.expect, "latency", answer)]
+    wrong = [*wrong, *_slow(options.expect, "latency", answer)]
     warned = [*_slow(options.expect, "warn_latency", answer)]
     limits = options.certificate
     found = certificate_finding(answer, ctx.started, Limits(limits.warn_days, limits.fail_days) if limits else Limits())

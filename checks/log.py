@@ -1,6 +1,7 @@
 """The log check: how often lines of a kind come in a service's log, too often or too seldom."""
 
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -10,7 +11,7 @@ from agent.core.durations import format_duration
 from agent.core.model import CheckResult
 from agent.core.rates import Rate, parse_rate
 from agent.ports import CheckContext, CheckType, LogLine, Options
-from checks.match import PatternText, pattern
+from checks.match import PatternText, TooSlow, pattern, searched
 
 LONGEST = timedelta(days=1)  # the log book counts no further back
 RECALLED = 1000  # stored lines that are looked through while lines are not yet counted for long enough
@@ -103,11 +104,15 @@ def _too_few(
 
 
 async def _recalled(options: LogOptions, ctx: CheckContext, since: datetime) -> int:
-    """How many of the service's last stored lines count: what came before this agent's start."""
+    """How many of the service's last stored lines count: what came before this agent's start. Given up, as the log
+    book does, at a line on which the expression takes too long."""
     lines = await ctx.tools.logs.tail(ctx.service, before=ctx.started, lines=RECALLED)
-    search = pattern(options.match).search
+    expression, count = pattern(options.match), 0
     serious = LEVELS[LEVELS.index(options.level) :] if options.level else ("", *LEVELS)
-    return sum(line.at >= since and line.level in serious and search(line.text) is not None for line in lines)
+    with suppress(TooSlow):
+        for line in lines:
+            count += line.at >= since and line.level in serious and searched(expression, line.text)
+    return count
 
 
 def _counted(count: int, options: LogOptions, per: timedelta) -> str:

@@ -1,11 +1,15 @@
-"""Expectations about one value: a plain one is equal, `/…/` is a regular expression, `>= 3` compares numbers."""
+"""Expectations about one value: a plain one is equal, `/…/` is a regular expression, `>= 3` compares numbers.
+
+Expressions are searched for by the `regex` package, which knows what `re` knows, gives up after a time limit, and
+lets other threads work meanwhile. What a target answers must not be able to stop the agent.
+"""
 
 import math
 import operator
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator
 
@@ -18,16 +22,46 @@ _ORDER: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+QUICK = 0.02  # seconds of CPU time: everything else stands still for so long at most
+_REMEDY = "avoid repeats within repeats, and several .* in one expression"
+
+
+class Expression(Protocol):
+    """A compiled regular expression."""
+
+    @property
+    def pattern(self) -> str: ...
+
+    def search(self, string: str, *, timeout: float) -> object: ...
+
+
+class TooSlow(Exception):
+    """A search was given up: nobody can tell whether the expression is in the text."""
+
+
 @lru_cache(maxsize=4096)
-def pattern(text: str) -> re.Pattern[str]:
+def pattern(text: str) -> Expression:
     """The compiled expression; the same one for every option that writes it. Raises ValueError."""
+    import regex
+
     try:
-        return re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        found: Expression = regex.compile(text)
+    except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    return found
 
 
-def slashed(text: str) -> re.Pattern[str] | None:
+def searched(expression: Expression, text: str, patience: float = QUICK) -> bool:
+    """Whether the expression is anywhere in the text. Raises TooSlow after `patience` seconds of CPU time."""
+    try:
+        return expression.search(text, timeout=patience) is not None
+    except TimeoutError:
+        shown = expression.pattern if len(expression.pattern) <= 80 else f"{expression.pattern[:79]}…"
+        size = f"{len(text)} characters"
+        raise TooSlow(f"/{shown}/ takes more than {patience:g} s on {size}: {_REMEDY}") from None
+
+
+def slashed(text: str) -> Expression | None:
     """The expression between slashes, None for a text that is not one. Raises ValueError."""
     return pattern(text[1:-1]) if len(text) > 2 and text[0] == text[-1] == "/" else None
 
@@ -46,10 +80,10 @@ PatternText = Annotated[str, AfterValidator(_checked_pattern)]
 TextOrPattern = Annotated[str, AfterValidator(_checked_slashed)]
 
 
-def text_matches(expected: str, found: str) -> bool:
-    """Equal, or found by the expression between slashes."""
+def text_matches(expected: str, found: str, patience: float = QUICK) -> bool:
+    """Equal, or found by the expression between slashes. Raises TooSlow."""
     expression = slashed(expected)
-    return found == expected if expression is None else expression.search(found) is not None
+    return found == expected if expression is None else searched(expression, found, patience)
 
 
 def check_expectation(expected: Any) -> None:
@@ -62,13 +96,13 @@ def check_expectation(expected: Any) -> None:
         raise ValueError(f"{expected!r} compares with something that is not a number")
 
 
-def value_matches(expected: Any, found: Any) -> bool:
-    """Whether a JSON value is as expected. true is not 1, and a number in quotes is not a number."""
+def value_matches(expected: Any, found: Any, patience: float = QUICK) -> bool:
+    """Whether a JSON value is as expected. true is not 1, and a number in quotes is not a number. Raises TooSlow."""
     if not isinstance(expected, str):
         return _equal(expected, found)
     comparison = _COMPARISON.fullmatch(expected)
     if comparison is None:
-        return isinstance(found, str) and text_matches(expected, found)
+        return isinstance(found, str) and text_matches(expected, found, patience)
     sign, wanted = comparison[1], comparison[2].strip()
     if sign in _ORDER:
         number = _number(wanted)

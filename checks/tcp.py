@@ -14,7 +14,7 @@ from typing import Any
 from agent.core.model import CheckResult
 from agent.ports import CheckContext, CheckType, ResolveError
 from checks.address import family_number, join_address, split_address
-from checks.match import slashed
+from checks.match import TooSlow, searched, slashed
 from checks.tcp_options import TcpOptions, unescape
 
 _READ_LIMIT = 65_536  # bytes that are looked through for the expected answer
@@ -111,6 +111,8 @@ class _Probe:
                     await self.expect(reader, began, self.options.expect)
         except TimeoutError:
             raise self.silent() from None
+        except TooSlow as error:
+            raise _Failed("expression", f"could not tell: {error}") from None
         except ssl.SSLCertVerificationError as error:
             raise _Failed(
                 "certificate", f"the certificate of {place} does not verify: {error.verify_message}"
@@ -176,7 +178,7 @@ async def check_tcp(options: TcpOptions, ctx: CheckContext) -> CheckResult:
         await probe.run()
     except _Failed as failed:
         evidence = {"answer": _decoded(probe.answer)[:_SHOWN]} if probe.answer else {}
-        verdict = ctx.unknown if failed.reason == "local" else ctx.failed
+        verdict = ctx.unknown if failed.reason in ("local", "expression") else ctx.failed
         return verdict(
             failed.reason,
             str(failed),
@@ -202,7 +204,7 @@ def _found(wanted: str, answer: bytes) -> bool:
     expression = slashed(wanted)
     if expression is None:
         return unescape(wanted) in answer
-    return expression.search(_decoded(answer)) is not None
+    return searched(expression, _decoded(answer))
 
 
 def _decoded(answer: bytes) -> str:

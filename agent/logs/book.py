@@ -1,7 +1,6 @@
 """The log pipeline: sources -> parse -> count, remember, match patterns -> store. It is the agent's `LogBook`."""
 
 import asyncio
-import re
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -210,7 +209,7 @@ class Logs:
                 return None
             try:
                 known[key] = Pattern(expression, self._now().timestamp(), level=level)
-            except re.error as error:
+            except ValueError as error:
                 known[key] = None
                 log.warning("log_pattern_invalid", service=service, pattern=expression, error=str(error))
         return known[key]

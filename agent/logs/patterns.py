@@ -1,6 +1,5 @@
 """Counting the lines of a service that match a regular expression, second by second, for the log check."""
 
-import re
 from array import array
 from datetime import UTC, datetime
 from time import thread_time
@@ -17,7 +16,7 @@ _SHORTEST = 600
 _TEXT = 4_096  # characters of a line that are matched
 _LEAST_TEXT = 128
 _SLOW = 0.05  # seconds that one match may take before less of each line is looked at
-_HOPELESS = 0.75  # seconds that one match may take at all: meanwhile the whole agent stands still
+_HOPELESS = 0.75  # seconds of CPU time that one match may take at all: meanwhile the agent stands still
 _REMEDY = "avoid repeats within repeats, as in (a+)+"
 
 
@@ -27,13 +26,18 @@ class Pattern:
 
     def __init__(self, expression: str, now: float, *, level: str = "", patience: float = _HOPELESS) -> None:
         """Counts lines of `level` or worse, of any where it is empty. `patience` are the seconds after which it is
-        given up. Raises re.error."""
+        given up. Raises ValueError."""
+        import regex
+
         self.since = datetime.fromtimestamp(now, UTC)
         self._levels = at_least(level)
         self._patience = patience
         self.last: LogLine | None = None
         self.trouble = ""  # why it counts nothing any more
-        self._find = re.compile(expression).search
+        try:
+            self._find = regex.compile(expression).search
+        except regex.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
         self._expression = expression
         self._text = _TEXT
         self._ring = array("L", bytes(8 * _SHORTEST))
@@ -45,9 +49,13 @@ class Pattern:
         if self.trouble or (self._levels is not None and line.level not in self._levels):
             return
         began = thread_time()  # not the clock: on a busy host it is not the expression that takes long
-        found = self._find(line.text, 0, self._text) is not None
+        found, hopeless = False, False
+        try:
+            found = self._find(line.text, 0, self._text, timeout=self._patience) is not None
+        except TimeoutError:
+            hopeless = True
         took = thread_time() - began
-        if took > self._patience:
+        if hopeless or took > self._patience:
             self.trouble = f"given up: one line of {len(line.text)} characters took {took:.1f} s"
             log.error("log_pattern_given_up", pattern=self._expression, seconds=round(took, 3), remedy=_REMEDY)
         elif took > _SLOW and self._text > _LEAST_TEXT:

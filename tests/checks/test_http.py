@@ -408,3 +408,52 @@ async def test_an_answer_in_another_http_version_fails(authority: Authority) -> 
     result = await secure(authority.issue("127.0.0.1"), ca_file=authority.file, http_version="2")
     assert (result.verdict, result.reason) == (Verdict.FAIL, "protocol")
     assert result.summary == "answered in HTTP/1.1, expected HTTP/2"
+
+
+# ------------------------------------------------------------------------------------------------- slow expressions
+
+
+HOPELESS = "(a|aa)+$"
+LONG = b"a" * 4000 + b"!"
+
+
+@pytest.mark.parametrize(
+    ("body", "expect"),
+    [
+        pytest.param(LONG, {"regex": HOPELESS}, id="in the body"),
+        pytest.param(b'{"name": "' + LONG + b'"}', {"json": {"$.name": f"/{HOPELESS}/"}}, id="in a JSON value"),
+    ],
+)
+async def test_an_expression_that_would_take_years_is_unknown_and_holds_nothing_up(
+    body: bytes, expect: dict[str, Any]
+) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    result = await ask(page(body), timeout=30.0, expect=expect)
+    ticking.cancel()
+    assert (result.verdict, result.reason) == (Verdict.UNKNOWN, "expression")
+    assert "avoid repeats within repeats" in result.summary
+    assert "body" in result.evidence
+    assert ticks >= 20, "the event loop went on while it was searched for"
+
+
+async def test_a_slow_expression_that_ends_is_given_the_time_in_a_thread() -> None:
+    result = await ask(page(b"a" * 26 + b"!"), timeout=30.0, expect={"regex": "(a|aa)+$|!$"})
+    assert result.verdict is Verdict.PASS, result.summary
+
+
+async def test_no_more_than_two_slow_searches_go_on_at_once() -> None:
+    results = await asyncio.gather(*(ask(page(LONG), timeout=30.0, expect={"regex": HOPELESS}) for _ in range(6)))
+    assert {(result.verdict, result.reason) for result in results} == {(Verdict.UNKNOWN, "expression")}
+
+
+async def test_the_search_keeps_to_the_time_of_the_check() -> None:
+    result = await ask(page(LONG), timeout=0.1, expect={"regex": HOPELESS})
+    assert (result.verdict, result.reason) == (Verdict.UNKNOWN, "expression")

@@ -1,5 +1,7 @@
 """Expectations about single values, and places in a JSON document."""
 
+import re
+from time import process_time
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.json_path import MISSING, find, parse_path
-from checks.match import value_matches
+from checks.match import TooSlow, pattern, searched, value_matches
 
 DOCUMENT = {"a": {"b c": [1, {"d": None}]}, "ünï": "x", "it's": 5, "": 1, "a-b": 2}
 
@@ -77,3 +79,23 @@ MATCHES = [
 @pytest.mark.parametrize(("expected", "found", "matches"), MATCHES)
 def test_a_value_is_held_against_an_expectation(expected: Any, found: Any, matches: bool) -> None:
     assert value_matches(expected, found) is matches
+
+
+# ------------------------------------------------------------------------------------------- expressions that take long
+
+
+@pytest.mark.parametrize("expression", ["ok|fine", r"^\s*\{.*\}$", "(?i)OK", "(?P<q>['\"])ok(?P=q)", "(?<!not )ok"])
+def test_what_re_knows_is_known(expression: str) -> None:
+    assert searched(pattern(expression), '{"status": "ok"}') == bool(re.search(expression, '{"status": "ok"}'))
+
+
+def test_a_search_that_would_take_years_is_given_up_at_once_and_says_what_to_write_instead() -> None:
+    began = process_time()
+    with pytest.raises(TooSlow, match=r"/\(a\|aa\)\+\$/ takes more than 0.02 s on 4001 characters: avoid repeats"):
+        searched(pattern("(a|aa)+$"), "a" * 4000 + "!")
+    assert process_time() - began < 1
+
+
+def test_a_value_that_an_expression_takes_too_long_for_is_neither_as_expected_nor_not() -> None:
+    with pytest.raises(TooSlow):
+        value_matches("/(a|aa)+$/", "a" * 4000 + "!")

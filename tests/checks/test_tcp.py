@@ -97,6 +97,17 @@ async def test_another_answer_fails_with_a_reason_and_a_line(
     assert all(len(text) <= 2048 for text in result.evidence.values())
 
 
+async def test_an_expression_that_takes_too_long_is_unknown() -> None:
+    async def greets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"a" * 2000 + b"!")
+        await writer.drain()
+
+    async with serve(greets) as port:
+        result = await run(TCP, {"address": f"127.0.0.1:{port}", "expect": "/(a|aa)+$/"}, timeout=10.0)
+    assert (result.verdict, result.reason) == (Verdict.UNKNOWN, "expression")
+    assert "avoid repeats" in result.summary
+
+
 async def test_a_refused_port_is_a_fail_with_reason_refused() -> None:
     port = free_port()
     result = await run(TCP, {"address": f"127.0.0.1:{port}"})
