@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.ports import ChannelType
+from alerts.channels.apprise import APPRISE
 from alerts.channels.console import CONSOLE
 from alerts.channels.mail import MAIL
 from alerts.channels.slack import SLACK
@@ -14,6 +15,7 @@ CHANNELS: Mapping[str, ChannelType[Any]] = MappingProxyType(
     {
         "slack": SLACK,
         "mail": MAIL,
+        "apprise": APPRISE,
         "webhook": WEBHOOK,
         "console": CONSOLE,
     }

@@ -4,12 +4,9 @@ import asyncio
 import json
 import logging
 import socket
-import threading
 import traceback
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -20,49 +17,16 @@ from agent.signing import signature
 from alerts.channels.webhook import WebhookChannel, WebhookOptions
 from alerts.webhook_body import body, cloud_event
 from tests.alerts.builders import OPENED, RESOLVED
+from tests.hooks import Hook, hook_server
 
 NOW = datetime(2026, 3, 1, 3, 12, 5, tzinfo=UTC)
 SECRET_PATH = "/services/T000/s3cr3t-path?key=s3cr3t-query"
 
 
-@dataclass
-class Hook:
-    """A web server that keeps what it got and answers as told; the answers are used up, the last one stays."""
-
-    answers: list[tuple[int, dict[str, str]]] = field(default_factory=lambda: [(200, {})])
-    got: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
-    url: str = ""
-
-
-class Handler(BaseHTTPRequestHandler):
-    hook: Hook
-
-    def do_POST(self) -> None:
-        payload = self.rfile.read(int(self.headers["Content-Length"]))
-        self.hook.got.append((self.command, self.path, dict(self.headers), payload))
-        status, headers = self.hook.answers.pop(0) if len(self.hook.answers) > 1 else self.hook.answers[0]
-        self.send_response(status)
-        for name, value in {"Content-Length": "0", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    do_PUT = do_POST  # noqa: N815 - http.server's own naming
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
-def hook() -> Any:
-    made = Hook()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneHandler", (Handler,), {"hook": made}))
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def hook() -> Iterator[Hook]:
+    with hook_server() as made:
+        yield made
 
 
 @pytest.fixture
