@@ -25,6 +25,8 @@ def problems_of(blocks: Any) -> list[str]:
     if not isinstance(blocks, list):
         return ["blocks must be an array"]
     found = ["no more than 50 items allowed [/blocks]"] if len(blocks) > 50 else []
+    ids = [block["block_id"] for block in blocks if isinstance(block, dict) and "block_id" in block]
+    found += ["block_id occurs twice [/blocks]"] if len(ids) != len(set(ids)) else []
     for index, block in enumerate(blocks):
         found += [f"{problem} [/blocks/{index}]" for problem in _block_problems(block)]
     return found
@@ -53,8 +55,11 @@ def shown(text: str) -> str:
 
 
 def texts_of(blocks: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """(type, text) of every text object, in order."""
+    """(type, text) of every text object, in order; the text of a button has the type "button"."""
     for block in blocks:
+        if block["type"] == "actions":
+            yield from (("button", element["text"]["text"]) for element in block["elements"])
+            continue
         objects = [block["text"]] if "text" in block else []
         objects += block.get("fields", []) + block.get("elements", [])
         for item in objects:
@@ -66,23 +71,59 @@ def _block_problems(block: Any) -> Iterator[str]:
     if kind == "header":
         yield from _text_problems(block.get("text"), 150, {"plain_text"})
     elif kind == "section":
-        fields = block.get("fields", [])
-        if "text" not in block and not fields:
-            yield "a section needs text or fields"
-        if "text" in block:
-            yield from _text_problems(block["text"], 3_000)
-        if len(fields) > 10:
-            yield "no more than 10 fields"
-        for item in fields:
-            yield from _text_problems(item, 2_000)
+        yield from _section_problems(block)
     elif kind == "context":
         elements = block.get("elements", [])
         if not 1 <= len(elements) <= 10:
             yield "1 to 10 elements"
         for item in elements:
             yield from _text_problems(item, 3_000)
+    elif kind == "actions":
+        yield from _actions_problems(block)
     elif kind != "divider":
         yield f"unsupported type: {kind}"
+
+
+def _section_problems(block: dict[str, Any]) -> Iterator[str]:
+    fields = block.get("fields", [])
+    if "text" not in block and not fields:
+        yield "a section needs text or fields"
+    if "text" in block:
+        yield from _text_problems(block["text"], 3_000)
+    if len(fields) > 10:
+        yield "no more than 10 fields"
+    for item in fields:
+        yield from _text_problems(item, 2_000)
+
+
+def _actions_problems(block: dict[str, Any]) -> Iterator[str]:
+    elements = block.get("elements", [])
+    if not 1 <= len(elements) <= 25:
+        yield "1 to 25 elements"
+    if len(block.get("block_id", "")) > 255:
+        yield "block_id: must be less than 256 characters"
+    ids = [element.get("action_id") for element in elements]
+    if len(ids) != len(set(ids)):
+        yield "action_id occurs twice"
+    for element in elements:
+        yield from _button_problems(element)
+
+
+def _button_problems(button: Any) -> Iterator[str]:
+    """docs.slack.dev, reference/block-kit/block-elements/button-element and composition-objects/confirmation-dialog."""
+    if not isinstance(button, dict) or button.get("type") != "button":
+        yield "unsupported element"
+        return
+    yield from _text_problems(button.get("text"), 75, {"plain_text"})
+    for key, limit in (("action_id", 255), ("value", 2_000), ("url", 3_000)):
+        if key in button and not 0 < units(button[key]) <= limit:
+            yield f"{key}: must be 1 to {limit} characters"
+    if button.get("style", "primary") not in ("primary", "danger"):
+        yield "style: must be primary or danger"
+    if "confirm" in button:
+        confirm = button["confirm"]
+        for key, limit in (("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)):
+            yield from _text_problems(confirm.get(key), limit, {"plain_text"})
 
 
 def _text_problems(item: Any, limit: int, kinds: frozenset[str] | set[str] = frozenset()) -> Iterator[str]:

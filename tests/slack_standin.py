@@ -3,8 +3,10 @@
 In a test:            async with SlackStandIn() as slack: … slack.url, slack.messages("oncall"), slack.fail_next(…)
 For other processes:  python -m tests.slack_standin --port 8065
                       GET /standin/messages lists everything; POST /standin/fail takes the arguments of `fail_next`.
-Sources: docs.slack.dev/reference/methods (auth.test, chat.postMessage, chat.update, conversations.history,
-conversations.replies, users.conversations) and /messaging/message-metadata.
+What people do in it, and how it tells the app, is in `tests.slack_people`.
+Sources: docs.slack.dev/reference/methods (apps.connections.open, auth.test, chat.postEphemeral, chat.postMessage,
+chat.update, conversations.history, conversations.open, conversations.replies, usergroups.list, users.conversations)
+and /messaging/message-metadata.
 """
 
 import argparse
@@ -13,64 +15,31 @@ import contextlib
 import dataclasses
 import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from tests.slack_limits import TEXT, mentions, problems_of, shown, texts_of, too_long, units
+from tests.slack_rooms import Posted, Refusal, Room, Whisper, checked_content, checked_metadata, page, public, since
 
 TOKEN = "xoxb-1111-stand-in"
-SCOPES = ("chat:write", "channels:read", "groups:read", "channels:history", "groups:history")
+APP_TOKEN = "xapp-1-stand-in"
+SCOPES = (
+    *("chat:write", "channels:read", "groups:read", "channels:history", "groups:history"),
+    *("im:write", "im:history", "usergroups:read"),
+)
+TEAM = "T0000000001"
 NEEDS = {
     "chat.postMessage": "chat:write",
     "chat.update": "chat:write",
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
     "users.conversations": "channels:read",
+    "chat.postEphemeral": "chat:write",
+    "conversations.open": "im:write",
+    "usergroups.list": "usergroups:read",
 }
-
-
-class Refusal(Exception):
-    """An answer with ok: false."""
-
-    def __init__(self, error: str, **more: Any) -> None:
-        super().__init__(error)
-        self.body = {"ok": False, "error": error} | more
-
-
-@dataclass
-class Posted:
-    """One message. `shown` is what a reader sees; `edits` counts its chat.update."""
-
-    channel: str
-    ts: str
-    text: str
-    blocks: list[Any] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    thread_ts: str = ""
-    broadcast: bool = False
-    unfurls: bool = True
-    edits: int = 0
-
-    @property
-    def shown(self) -> str:
-        if not self.blocks:
-            return shown(self.text)
-        return "\n".join(shown(text) if kind == "mrkdwn" else text for kind, text in texts_of(self.blocks))
-
-    @property
-    def pings(self) -> list[str]:
-        return mentions(self.text) + [ping for kind, text in texts_of(self.blocks) for ping in mentions(text)]
-
-
-@dataclass
-class Room:
-    id: str
-    name: str
-    archived: bool = False
-    member: bool = True
-    posted: list[Posted] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -94,9 +63,15 @@ class SlackStandIn:
         self.token = token
         self.scopes = scopes
         self.rooms = [Room("C0000000001", "oncall"), Room("C0000000002", "quiet")]
+        self.users = {"U0ALICE": "alice", "U0BOB": "bob"}
+        self.groups: dict[str, tuple[str, list[str]]] = {"S0000SRE": ("sre", ["U0BOB"])}  # id: handle, users
+        self.whispers: list[Whisper] = []
+        self.socket_url: Callable[[], str] = _no_sockets
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.called = asyncio.Event()  # set by every call
+        self.news = asyncio.Event()  # set by whatever `until` may wait for
         self.url = ""
+        self.more_routes: list[Callable[[web.UrlDispatcher], object]] = []
         self._port = port
         self._failures: list[Failure] = []
         self._last_ts = 0
@@ -107,6 +82,8 @@ class SlackStandIn:
         app.router.add_get("/standin/messages", self._list)
         app.router.add_post("/standin/fail", self._fail)
         app.router.add_route("*", "/api/{method}", self._answer)
+        for add in self.more_routes:
+            add(app.router)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -128,8 +105,23 @@ class SlackStandIn:
     def thread(self, ts: str, channel: str = "oncall") -> list[Posted]:
         return [m for m in self.room(channel).posted if m.thread_ts == ts]
 
+    def direct(self, user: str) -> Room:
+        """The direct messages between the app and that user, opened where they are not."""
+        room = next((room for room in self.rooms if room.user == user), None)
+        if room is None:
+            room = Room(f"D{len(self.rooms):010}", f"direct-{user}", user=user)
+            self.rooms.append(room)
+        return room
+
     def count(self, method: str) -> int:
         return sum(1 for called, _ in self.calls if called == method)
+
+    async def until(self, so: Callable[[], bool], within: float = 10.0) -> None:
+        """Wait for what people see or what connections there are."""
+        async with asyncio.timeout(within):
+            while not so():
+                self.news.clear()
+                await self.news.wait()
 
     def fail_next(self, method: str = "", **how: Any) -> None:
         """See `Failure`. Failures are used up in the order in which they were asked for."""
@@ -170,6 +162,10 @@ class SlackStandIn:
         try:
             self._authorise(method, request)
             handler = {
+                "apps.connections.open": self._connections_open,
+                "chat.postEphemeral": self._whisper,
+                "conversations.open": self._open_direct,
+                "usergroups.list": self._usergroups,
                 "auth.test": self._auth_test,
                 "chat.postMessage": self._post,
                 "chat.update": self._update,
@@ -188,6 +184,10 @@ class SlackStandIn:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not given:
             raise Refusal("not_authed")
+        if method == "apps.connections.open":
+            if given != APP_TOKEN:
+                raise Refusal("not_allowed_token_type" if given == self.token else "invalid_auth")
+            return
         if given != self.token:
             raise Refusal("invalid_auth")
         needed = NEEDS.get(method)
@@ -195,7 +195,31 @@ class SlackStandIn:
             raise Refusal("missing_scope", needed=needed, provided=",".join(self.scopes))
 
     def _auth_test(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"url": "https://example.slack.com/", "team": "Example", "user": "codeblue", "bot_id": "B0000000001"}
+        team = {"team": "Example", "team_id": TEAM}
+        return {"url": "https://example.slack.com/", "user": "codeblue", "bot_id": "B0000000001"} | team
+
+    def _connections_open(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"url": self.socket_url()}
+
+    def _open_direct(self, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("users") not in self.users:
+            raise Refusal("user_not_found")
+        return {"channel": {"id": self.direct(given["users"]).id}}
+
+    def _usergroups(self, given: dict[str, Any]) -> dict[str, Any]:
+        whole = str(given.get("include_users")).lower() == "true"
+        found = [{"id": id, "handle": handle, "users": users} for id, (handle, users) in self.groups.items()]
+        return {"usergroups": [group if whole else group | {"users": []} for group in found]}
+
+    def _whisper(self, given: dict[str, Any]) -> dict[str, Any]:
+        room = self._open_room(given, by_name=False)
+        if not given.get("text"):
+            raise Refusal("no_text")
+        if given.get("user") not in self.users:
+            raise Refusal("user_not_in_channel")
+        self.whispers.append(Whisper(room.id, given["user"], given["text"]))
+        self.news.set()
+        return {"message_ts": self._next_ts()}
 
     def _post(self, given: dict[str, Any]) -> dict[str, Any]:
         room = self._open_room(given, by_name=True)
@@ -206,46 +230,51 @@ class SlackStandIn:
             channel=room.id,
             ts=self._next_ts(),
             text=given.get("text") or "",
-            blocks=_checked_content(given),
-            metadata=_checked_metadata(given.get("metadata")),
+            blocks=checked_content(given),
+            metadata=checked_metadata(given.get("metadata")),
             thread_ts=thread,
             broadcast=bool(thread and given.get("reply_broadcast")),
             unfurls=given.get("unfurl_links") is not False,
         )
         room.posted.append(posted)
-        return {"channel": room.id, "ts": posted.ts, "message": _public(posted, metadata=True)}
+        return {"channel": room.id, "ts": posted.ts, "message": public(posted, metadata=True)}
 
     def _update(self, given: dict[str, Any]) -> dict[str, Any]:
         room = self._open_room(given, by_name=False)
         found = next((m for m in room.posted if m.ts == given.get("ts")), None)
         if found is None:
             raise Refusal("message_not_found")
-        blocks = _checked_content(given)
+        blocks = checked_content(given)
         if given.get("metadata") is not None:
-            found.metadata = _checked_metadata(given["metadata"])
+            found.metadata = checked_metadata(given["metadata"])
         found.text, found.blocks, found.edits = given.get("text") or "", blocks, found.edits + 1
         return {"channel": room.id, "ts": found.ts, "text": found.text}
 
     def _history(self, given: dict[str, Any]) -> dict[str, Any]:
         room = self._open_room(given, by_name=False, archived=True)
         seen = [m for m in room.posted if not m.thread_ts or m.broadcast]
-        return _page(list(reversed(_since(seen, given))), given)
+        return page(list(reversed(since(seen, given))), given)
 
     def _replies(self, given: dict[str, Any]) -> dict[str, Any]:
         room = self._open_room(given, by_name=False, archived=True)
         thread = [m for m in room.posted if given.get("ts") in (m.ts, m.thread_ts)]
         if not thread:
             raise Refusal("thread_not_found")
-        return _page(thread[:1] + _since(thread[1:], given), given)
+        return page(thread[:1] + since(thread[1:], given), given)
 
     def _conversations(self, given: dict[str, Any]) -> dict[str, Any]:
-        mine = [{"id": r.id, "name": r.name, "is_archived": r.archived} for r in self.rooms if r.member]
+        rooms = [room for room in self.rooms if room.member and not room.user]
+        mine = [{"id": r.id, "name": r.name, "is_archived": r.archived} for r in rooms]
         return {"channels": mine, "response_metadata": {"next_cursor": ""}}
 
     def _open_room(self, given: dict[str, Any], *, by_name: bool, archived: bool = False) -> Room:
         wanted = given.get("channel")
+        if by_name and wanted in self.users:
+            return self.direct(wanted)
         for room in self.rooms:
             if wanted == room.id or (by_name and wanted in (room.name, f"#{room.name}")):
+                if archived and room.user and "im:history" not in self.scopes:
+                    raise Refusal("missing_scope", needed="im:history")
                 if not room.member:
                     raise Refusal("not_in_channel")
                 if room.archived and not archived:
@@ -266,49 +295,8 @@ class SlackStandIn:
         return web.json_response({"ok": True})
 
 
-def _checked_content(given: dict[str, Any]) -> list[Any]:
-    blocks = given.get("blocks") or []
-    if not given.get("text") and not blocks:
-        raise Refusal("no_text")
-    if units(given.get("text") or "") > TEXT:
-        raise Refusal("msg_too_long")
-    if problems := problems_of(blocks):
-        raise Refusal("invalid_blocks", response_metadata={"messages": [f"[ERROR] {p}" for p in problems]})
-    if too_long(blocks):
-        raise Refusal("msg_blocks_too_long")
-    return list(blocks)
-
-
-def _checked_metadata(metadata: Any) -> dict[str, Any]:
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("event_payload"), dict):
-        raise Refusal("invalid_metadata_format")
-    if not isinstance(metadata.get("event_type"), str) or len(json.dumps(metadata)) > 8_000:
-        raise Refusal("metadata_too_large")
-    return metadata
-
-
-def _since(messages: list[Posted], given: dict[str, Any]) -> list[Posted]:
-    return [m for m in messages if float(m.ts) > float(given.get("oldest") or 0)]
-
-
-def _page(messages: list[Posted], given: dict[str, Any]) -> dict[str, Any]:
-    start, limit = int(given.get("cursor") or 0), min(int(given.get("limit") or 100), 200)
-    end = start + limit
-    whole = str(given.get("include_all_metadata", "")).lower() in ("true", "1")
-    return {
-        "messages": [_public(m, metadata=whole) for m in messages[start:end]],
-        "has_more": end < len(messages),
-        "response_metadata": {"next_cursor": str(end) if end < len(messages) else ""},
-    }
-
-
-def _public(posted: Posted, *, metadata: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": "message", "ts": posted.ts, "text": posted.text, "blocks": posted.blocks}
-    if posted.thread_ts:
-        found["thread_ts"] = posted.thread_ts
-    return found | ({"metadata": posted.metadata} if metadata and posted.metadata else {})
+def _no_sockets() -> str:
+    raise Refusal("internal_error")
 
 
 async def _arguments(request: web.Request) -> dict[str, Any]:
