@@ -27,6 +27,7 @@ from agent.core.events import Deployed, Event, EventKind
 from agent.core.model import CheckResult, Policy, Verdict
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
+from agent.oncall.duty import Duty
 from agent.pagers import Pagers
 from agent.ports import ServiceRow, Stored, Vitals
 from agent.runtime.beats import Beats
@@ -119,6 +120,8 @@ class App:
         self.engine.outlet = self.outbox
         self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
         self.budgets()
+        self.duty = Duty(self.clock.now, self.store, self.vitals)
+        self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
         self.engine.run_again = self.prober.start_confirming
         self.engine.host_trouble = lambda: self.vitals.host_trouble
@@ -193,6 +196,7 @@ class App:
         blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
         self.beats.restore(await self.store.load_beats(), blind)
         self.beats.configure(beat_tokens(self.config), now)
+        await self.duty.load()
         return stored
 
     async def _start_watching(self, stored: Mapping[str, Stored]) -> None:
@@ -210,6 +214,8 @@ class App:
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
         self.scheduler.add_chore("fleet's budget", timedelta(seconds=5), self.look_at_fleet)
+        self.scheduler.add_chore("calendars", timedelta(seconds=5), self.duty.read_calendars)
+        self.scheduler.add_chore("on call", timedelta(seconds=5), self.duty.look_after)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
@@ -271,6 +277,11 @@ class App:
     async def look_at_fleet(self) -> None:
         """What the other agents on this database have restarted."""
         await self.fleet.look(self.store, self.clock.now())
+
+    def use_people(self) -> None:
+        """Put the configuration's people and schedules in force; overrides stay."""
+        self.duty.configure(self.config.people, self.config.schedules, self.config.calendars)
+        self.engine.reach, self.engine.contacts = self.duty.book.reach, self.duty.book.contacts
 
     def watch(self, table: Mapping[str, Watched]) -> None:
         for name, watched in table.items():

@@ -82,6 +82,7 @@ async def _apply(app: App, difference: Changes) -> None:
     app.gate.control = new.agent.control
     app.limits.resize(new.agent.concurrency, new.agent.per_host)
     app.budgets()
+    app.use_people()
     app.housekeeping.retention = new.agent.retention
     if difference.processes:
         await app.children.reconfigure(new.processes)

@@ -39,10 +39,15 @@ def troubles(options: AgentOptions, vitals: Vitals) -> Iterator[Trouble]:
     if vitals.channel_trouble:
         said = ", ".join(f"{name} ({what})" for name, what in sorted(vitals.channel_trouble.items()))
         yield Verdict.FAIL, "channel", f"channels do not work: {said}"
+    if vitals.oncall_trouble:
+        said = ", ".join(f"{name} ({what})" for name, what in sorted(vitals.oncall_trouble.items()))
+        yield Verdict.WARN, "oncall", f"nobody may be on call: {said}"
     if vitals.scheduler_stalled > 0:
         yield Verdict.FAIL, "stalled", f"a check is overdue by {_length(vitals.scheduler_stalled)}"
     if vitals.blind:
         yield Verdict.FAIL, "blind", f"the agent cannot trust its own eyes: {vitals.blind}"
+    if vitals.drain_trouble:
+        yield Verdict.FAIL, "drained", f"out of the balance, and can't be put back: {vitals.drain_trouble}"
     if vitals.store_trouble:
         yield Verdict.WARN, "store", f"the store is away, work goes on from memory: {vitals.store_trouble}"
     if vitals.config_trouble:

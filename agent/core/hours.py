@@ -12,7 +12,7 @@ EXPECTED = "hours such as Mon-Fri 09:00-17:00, 22:00-07:00 or Sat,Sun"
 
 _DAY = timedelta(days=1)
 _WHOLE_DAY = 24 * 60
-_SPAN = re.compile(r"(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)", re.ASCII)
+_WINDOW = re.compile(r"([A-Za-z, -]*[A-Za-z])?\s*(?:(\d{1,2}:\d\d)\s*-\s*(\d{1,2}:\d\d))?", re.ASCII)
 _LOOKED_AT = 10  # days: every day of the week, and those around that a change of the clocks may have swallowed
 
 
@@ -51,16 +51,15 @@ def parse_window(text: str) -> Window:
     """Days, hours, or both: a day or range of days (in English, three letters do) or several with commas between,
     then HH:MM-HH:MM. Hours that end before they begin go on into the next day. Raises ValueError, with what was
     expected."""
-    *days, span = text.strip().rsplit(maxsplit=1) if _SPAN.search(text) else [text, "00:00-24:00"]
-    found = _SPAN.fullmatch(span)
-    if not found:
+    found = _WINDOW.fullmatch(text.strip())
+    if not found or not text.strip():
         raise ValueError(f"expected {EXPECTED}, got {text!r}")
-    begins, ends = (parse_clock(f"{found[n]}:{found[n + 1]}", midnight=n == 3) for n in (1, 3))
+    begins = parse_clock(found[2] or "00:00")
+    ends = parse_clock(found[3] or "24:00", midnight=True)
     if begins == ends:
         raise ValueError(f"{text!r} has no length: the whole day is 00:00-24:00")
-    return Window(
-        _days(days[0], text) if days else tuple(range(7)), begins, ends + (_WHOLE_DAY if ends < begins else 0)
-    )
+    days = _days(found[1], text) if found[1] else tuple(range(len(DAYS)))
+    return Window(days, begins, ends + (_WHOLE_DAY if ends < begins else 0))
 
 
 def parse_clock(text: str, *, midnight: bool = False) -> int:

@@ -27,6 +27,8 @@ class Vitals:
     blind: str = ""
     config_trouble: str = ""
     channel_trouble: Mapping[str, str] = field(default_factory=dict)
+    oncall_trouble: Mapping[str, str] = field(default_factory=dict)  # by schedule
+    calendar_ages: Mapping[str, float] = field(default_factory=dict)  # by schedule, since it was last read
     host_trouble: str = ""  # why no restart on this host can help
     ready: bool = False
 

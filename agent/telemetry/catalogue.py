@@ -71,6 +71,13 @@ STATE = (
         "By how much the most overdue check exceeds two of its intervals.",
     ),
     Metric("codeblue_channel_trouble", "gauge", ("channel",), "1 for every channel that does not take messages now."),
+    Metric("codeblue_oncall_trouble", "gauge", ("schedule",), "1 for every on-call schedule that has trouble now."),
+    Metric(
+        "codeblue_calendar_age_seconds",
+        "gauge",
+        ("schedule",),
+        "How long ago the calendar of an on-call schedule was last read.",
+    ),
 )
 
 EVENTS = (

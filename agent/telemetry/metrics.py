@@ -172,13 +172,18 @@ class Metrics:
             "codeblue_ready": vitals.ready,
             "codeblue_scheduler_stalled_seconds": vitals.scheduler_stalled,
         }
+        labelled: Mapping[str, Mapping[str, float]] = {
+            "codeblue_channel_trouble": dict.fromkeys(vitals.channel_trouble, 1.0),
+            "codeblue_oncall_trouble": dict.fromkeys(vitals.oncall_trouble, 1.0),
+            "codeblue_calendar_age_seconds": vitals.calendar_ages,
+        }
         for metric in STATE:
             family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
             if metric.name in values:
                 family.add_metric([], float(values[metric.name]))
             else:
-                for channel in vitals.channel_trouble:
-                    family.add_metric([channel], 1.0)
+                for label, value in labelled[metric.name].items():
+                    family.add_metric([label], value)
             yield family
         yield self._lateness_family()
 

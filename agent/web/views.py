@@ -117,4 +117,5 @@ def readiness(vitals: Vitals) -> Readiness:
     if vitals.blind:
         degraded.append(f"cannot trust what it sees: {vitals.blind}")
     degraded += [f"channel {name}: {trouble}" for name, trouble in vitals.channel_trouble.items()]
+    degraded += [f"on-call schedule {name}: {trouble}" for name, trouble in vitals.oncall_trouble.items()]
     return Readiness(tuple(reasons), tuple(degraded))

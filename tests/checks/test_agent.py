@@ -34,6 +34,11 @@ async def test_an_agent_without_trouble_passes() -> None:
             "channels do not work: hook (timeout), oncall (invalid_auth)",
             id="channels that do not work are named",
         ),
+        pytest.param(
+            {"oncall_trouble": {"primary": "the calendar cannot be read"}}, Verdict.WARN, "oncall",
+            "nobody may be on call: primary (the calendar cannot be read)",
+            id="a schedule whose calendar cannot be read",
+        ),
         pytest.param({"scheduler_stalled": 0.5}, Verdict.FAIL, "stalled", "overdue by 500ms", id="checks do not run"),
         pytest.param({"blind": "no route"}, Verdict.FAIL, "blind", "own eyes: no route", id="its own network is down"),
         pytest.param({"store_trouble": "locked"}, Verdict.WARN, "store", "from memory: locked", id="the store is away"),

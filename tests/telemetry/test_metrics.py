@@ -182,6 +182,7 @@ def test_lateness_is_counted_once_for_every_run_of_a_slot() -> None:
 def test_the_agents_own_pulse_is_exported() -> None:
     vitals = Vitals(started=NOW, loop_lag=0.5, oldest_page=61.0, dead_letters=2, store_trouble="locked", ready=True)
     vitals.channel_trouble = {"oncall": "invalid_auth"}
+    vitals.oncall_trouble, vitals.calendar_ages = {"primary": "the calendar is no iCalendar"}, {"primary": 61.0}
     incident = Incident(
         id="i1",
         service="photos",
@@ -206,6 +207,8 @@ def test_the_agents_own_pulse_is_exported() -> None:
     }.items():
         assert samples(metrics, name) == {(): value}, name
     assert samples(metrics, "codeblue_channel_trouble") == {("oncall",): 1}
+    assert samples(metrics, "codeblue_oncall_trouble") == {("primary",): 1}
+    assert samples(metrics, "codeblue_calendar_age_seconds") == {("primary",): 61}
     metrics.config_read(True)
     assert samples(metrics, "codeblue_config_reload_success_timestamp_seconds")[()] > NOW.timestamp() - 10**9
 
@@ -216,7 +219,13 @@ def busy() -> Metrics:
         NASTY, NASTY, values={NASTY: 1.0, "inf": inf, "-inf": -inf, "nan": nan, "big": 1e300}, phases={NASTY: 0.5}
     )
     nasty = ServiceRow(name=NASTY, state=ServiceState(service=NASTY), checks={NASTY: row})
-    vitals = Vitals(started=NOW, channel_trouble={NASTY.replace("\ud800", ""): "x"})
+    nasty_name = NASTY.replace("\ud800", "")
+    vitals = Vitals(
+        started=NOW,
+        channel_trouble={nasty_name: "x"},
+        oncall_trouble={nasty_name: "x"},
+        calendar_ages={nasty_name: 1.0},
+    )
     metrics = metrics_of(nasty, service(check(), check(name="port", verdict=None)), vitals=vitals)
     metrics.on_event(event(EventKind.OPENED, reason="refused", seconds="6.5"))
     metrics.on_event(event(EventKind.RESTART_FINISHED, action="systemd", outcome="done"))

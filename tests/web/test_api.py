@@ -66,9 +66,10 @@ async def test_what_somebody_should_look_at_does_not_make_the_agent_unready() ->
     site.vitals.dead_letters = 2
     site.vitals.config_trouble = "config.yaml:3: bad"
     site.vitals.channel_trouble = {"oncall": "invalid_auth"}
+    site.vitals.oncall_trouble = {"primary": "the calendar its server answered 500"}
     status, answer = await asked(site, "/readyz")
     assert status == 200
-    assert len(answer["degraded"]) == 3
+    assert len(answer["degraded"]) == 4
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
