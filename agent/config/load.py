@@ -9,6 +9,7 @@ from agent.config.channels import read_channels
 from agent.config.escalation import Targets, read_escalations
 from agent.config.forms import Reading
 from agent.config.groups import read_groups
+from agent.config.maintenance import read_maintenance
 from agent.config.model import Config, ConfigError, Tables
 from agent.config.oncall import read_oncall
 from agent.config.people import read_people
@@ -54,6 +55,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     written = {entry.value.get("name") for entry in tree.services if isinstance(entry.value, dict)}
     logs = read_logs(tree.logs, {name for name in written if isinstance(name, str)}, reading)
     groups = read_groups(tree.groups, sorted({spec.policy.group for spec in services.values()} - {""}), reading)
+    maintenance = read_maintenance(tree.maintenance, [spec.policy for spec in services.values()], reading)
     if not agent:
         return None
     files = tuple(dict.fromkeys([*tree.files, *reading.secret_files]))
@@ -69,4 +71,5 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
         logs=logs,
         files=files,
         groups=groups,
+        maintenance=maintenance,
     )

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from agent.core.model import CheckPolicy, Escalation, GroupRule, Policy
 from agent.core.rota import Person, Schedule
+from agent.core.windows import Window
 from agent.ports import ActionType, CalendarSpec, ChannelType, CheckType, LogSpec, Options, ProcessSpec
 
 
@@ -113,6 +114,7 @@ class Config:
     logs: tuple[LogSpec, ...] = ()
     files: tuple[Path, ...] = ()
     groups: Mapping[str, GroupRule] = field(default_factory=dict)
+    maintenance: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

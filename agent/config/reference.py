@@ -18,6 +18,7 @@ from agent.config.envelope import (
 )
 from agent.config.fields import Model, keys, nested, secrets
 from agent.config.groups import GroupKeys
+from agent.config.maintenance import WindowKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, LayerKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.schema import Schema, definitions, needed
@@ -48,6 +49,13 @@ _SECTIONS: tuple[tuple[str, Model, str], ...] = (
         RouteKeys,
         "A list; the first that matches: `- {match: {severity: warning, team: db}, escalate: daytime}`.",
     ),
+    (
+        "maintenance",
+        WindowKeys,
+        "A list of planned times in which nobody is asked about some services and nothing of them is restarted: "
+        '`- {match: "service=db", cron: "0 2 * * sun", for: 2h, zone: Europe/Berlin, comment: backup}`. By `cron`, by '
+        "`rrule` with `at`, or once by `from` and `until`: [silences.md](silences.md).",
+    ),
     ("logs", LogKeys, "A list. Each is either `files` or `units`: `- {files: [/var/log/nginx/*.log], service: web}`."),
 )
 
@@ -67,8 +75,8 @@ checks, restarts and channels take is in [checks.md](checks.md).
 - **Paths** of the database, of `cwd`, of log files, of included and of secret files start from the folder of the file
   in which they are written. Those in the options of checks and restarts should be absolute.
 - **`include`** names folders (every `*.yaml` and `*.yml` in them), patterns or files: `include: [conf.d/*.yaml]`.
-  Included files may hold services, processes, channels, people, oncall, escalation and logs. Nothing may be defined
-  twice.
+  Included files may hold services, processes, channels, people, oncall, escalation, maintenance and logs. Nothing may
+  be defined twice.
 - **Words**: only `true` and `false` are booleans; `on`, `yes` and `08:00` are texts. Anchors, aliases and `<<` merges
   work; top-level keys that begin with `x-` are ignored, as a place for anchors.
 - **Names** are small letters, digits, dot, underscore and dash, at most 63 characters.

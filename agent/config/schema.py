@@ -22,6 +22,7 @@ from agent.config.envelope import (
 from agent.config.fields import Model, keys, nested, secrets
 from agent.config.forms import Kind
 from agent.config.groups import GroupKeys
+from agent.config.maintenance import WindowKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.tree import FREE
@@ -38,7 +39,7 @@ def json_schema(tables: Tables) -> Schema:
     that merely looks like a number; what refers to other parts of the file only `load` can check."""
     envelopes: list[Model] = [
         *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
-        *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys),
+        *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys, WindowKeys),
     ]
     options = [kind.options for table in (tables.checks, tables.actions, tables.channels) for kind in table.values()]
     names, defs = definitions([*envelopes, *options])
@@ -231,6 +232,7 @@ def _sections(tables: Tables, of: Mapping[Model, Schema]) -> dict[str, Schema]:
         "oncall": named(of[ScheduleKeys], "Who is on call, and when."),
         "escalation": named(of[EscalationKeys], "Who is asked, one step after the other."),
         "routes": listed(of[RouteKeys], "Which escalation policy a service has: the first that matches."),
+        "maintenance": listed(of[WindowKeys], "Planned times in which nobody is asked and nothing restarted."),
         "logs": listed(of[LogKeys], "Where log lines come from."),
         "include": {**ONE_OR_MORE, "description": "Folders and patterns of files to read as well."},
     }

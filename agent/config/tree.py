@@ -23,12 +23,13 @@ SECTIONS = (
     "oncall",
     "escalation",
     "routes",
+    "maintenance",
     "logs",
     "include",
 )
 FREE = "x-"  # a place for anchors: x-common: &common {...}
 # what included files may hold
-SHARED = ("services", "processes", "channels", "groups", "people", "oncall", "escalation", "logs")
+SHARED = ("services", "processes", "channels", "groups", "people", "oncall", "escalation", "maintenance", "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Tree:
     oncall: list[Entry] = field(default_factory=list)
     escalation: list[Entry] = field(default_factory=list)
     routes: list[Entry] = field(default_factory=list)
+    maintenance: list[Entry] = field(default_factory=list)
     logs: list[Entry] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     complete: bool = True  # every file could be read to its end
@@ -133,7 +135,13 @@ def _sections(document: Document, known: tuple[str, ...], report: Report) -> dic
 
 def _collect(document: Document, top: Mapping[str, object], tree: Tree, report: Report) -> None:
     place = Place(document)
-    for section, entries in (("services", tree.services), ("routes", tree.routes), ("logs", tree.logs)):
+    listed = (
+        ("services", tree.services),
+        ("routes", tree.routes),
+        ("maintenance", tree.maintenance),
+        ("logs", tree.logs),
+    )
+    for section, entries in listed:
         value = top.get(section)
         if isinstance(value, list):
             entries.extend(Entry(place.at(section, n), item) for n, item in enumerate(value))

@@ -125,6 +125,12 @@ def parse_all(texts: Iterable[str], known: Collection[str] | None = None) -> Mat
     return Matchers(tuple(dict.fromkeys(matcher for matchers in found for matcher in matchers.all_of)))
 
 
+def unknown_service(matchers: Matchers, services: Collection[str]) -> str:
+    """A service that these name and that there is not; empty where there is none such."""
+    named = (matcher.value for matcher in matchers.all_of if matcher.name == "service" and matcher.sign is Sign.IS)
+    return next((name for name in named if name not in services), "")
+
+
 def _one(text: str, at: int, known: Collection[str] | None) -> tuple[Matcher, int]:
     name = _NAME.match(text, at)
     if name is None:

@@ -12,7 +12,7 @@ from agent.core import silence as silences
 from agent.core import windows
 from agent.core.budget import in_words
 from agent.core.events import Input, Noted
-from agent.core.matchers import BUILT_IN, Matchers, Sign, attributes, parse_all
+from agent.core.matchers import BUILT_IN, Matchers, attributes, parse_all, unknown_service
 from agent.core.silence import Silence, State, expired
 from agent.core.windows import Once, Window
 from agent.operations import Refused
@@ -163,8 +163,9 @@ class Desk:
         meant = [one for one in services if matchers.hold(attributes(one.policy))]
         if not everything and meant and len(meant) == len(services) and not matchers.names_services:
             raise Refused(f"{matchers} means every service there is: say --all (in the API all: true) if that is meant")
-        if not meant and (names := _wrong_names(matchers, {one.policy.service for one in services})):
-            raise Refused(names)
+        names = {one.policy.service for one in services}
+        if name := unknown_service(matchers, names):
+            raise Refused(f"there is no service {name!r}{_near(name, names)}")
         return meant
 
     def _silence(self, name: str) -> Silence:
@@ -182,14 +183,6 @@ class Desk:
 
 def new_window_id() -> str:
     return f"m-{secrets.token_hex(4)}"
-
-
-def _wrong_names(matchers: Matchers, services: set[str]) -> str:
-    """What is wrong where somebody named services of which there is none."""
-    for matcher in matchers.all_of:
-        if matcher.name == "service" and matcher.sign is Sign.IS and matcher.value not in services:
-            return f"there is no service {matcher.value!r}{_near(matcher.value, services)}"
-    return ""
 
 
 def _near(name: str, known: Iterable[str] | Mapping[str, object]) -> str:
