@@ -10,6 +10,7 @@ import structlog
 from agent import __version__
 from agent.actions import ACTIONS
 from agent.actions.children import Children
+from agent.actions.drains import DRAINS
 from agent.assembly import (
     Toolbox,
     assemble,
@@ -17,6 +18,7 @@ from agent.assembly import (
     database_path,
     host_and_port,
     log_path,
+    make_drains,
     make_remediators,
     owners,
     secrets_of,
@@ -34,6 +36,7 @@ from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
 from agent.runtime.curl import CurlClient
+from agent.runtime.drains import Drains
 from agent.runtime.engine import Engine, HostBudget
 from agent.runtime.fleet_budget import FleetBudget
 from agent.runtime.gate import Gate
@@ -58,7 +61,7 @@ from checks import CHECKS
 
 log = structlog.get_logger()
 
-TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
+TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS, drains=DRAINS)
 SETTLE = 1.0  # seconds that fresh processes may take to say something before the first checks run
 LOUD = frozenset(
     {EventKind.OPENED, EventKind.PAGED, EventKind.UNDELIVERED, EventKind.VERIFY_FAILED, EventKind.REMINDED}
@@ -118,6 +121,7 @@ class App:
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
+        self.drains = Drains(self.store, self.clock, self.engine.table)
         self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)
@@ -204,7 +208,8 @@ class App:
         state = database_path(config)
         await self.logs.start(config.logs, exclude=[state] if state else [])
         await self.children.start_all()
-        self.outbox.use(self.pagers.lanes(config.channels), make_remediators(config, self.children))
+        self.use_actions()
+        await self.drains.load()
         self.watch(assemble(config, stored, {}))
         orphans = self._watch_orphans(stored)
         await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
@@ -213,6 +218,7 @@ class App:
         self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
+        self.scheduler.add_chore("drained replicas", timedelta(seconds=1), self.put_back)
         self.scheduler.add_chore("fleet's budget", timedelta(seconds=5), self.look_at_fleet)
         self.scheduler.add_chore("calendars", timedelta(seconds=5), self.duty.read_calendars)
         self.scheduler.add_chore("on call", timedelta(seconds=5), self.duty.look_after)
@@ -267,6 +273,17 @@ class App:
     def hide_secrets(self, config: Config) -> None:
         for secret in secrets_of(config):
             register_secret(secret)
+
+    def use_actions(self) -> None:
+        """Put the configuration's channels, restarts and drains in force."""
+        self.drains.use(make_drains(self.config))
+        remediators = make_remediators(self.config, self.children, self.drains)
+        self.outbox.use(self.pagers.lanes(self.config.channels), remediators)
+
+    async def put_back(self) -> None:
+        """Replicas that were drained for a restart, and are due."""
+        await self.drains.look()
+        self.vitals.drain_trouble = self.drains.trouble()
 
     def budgets(self) -> None:
         """Put the configuration's budgets in force."""

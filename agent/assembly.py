@@ -21,6 +21,7 @@ from agent.ports import (
     Stored,
     Vitals,
 )
+from agent.runtime.drains import Drained, Drains, Hook
 from agent.runtime.engine import related
 from agent.runtime.gate import is_loopback
 from agent.runtime.probe import Probe, Watched
@@ -128,12 +129,22 @@ def beat_tokens(config: Config) -> dict[tuple[str, str], str | None]:
     }
 
 
-def make_remediators(config: Config, children: ChildProcesses) -> dict[str, Remediator]:
+def make_remediators(config: Config, children: ChildProcesses, drains: Drains) -> dict[str, Remediator]:
     """How each service that may be restarted is restarted."""
+    found: dict[str, Remediator] = {}
+    for name, spec in config.services.items():
+        if spec.actions:
+            ladder = Ladder([step.type.build(step.options, children) for step in spec.actions])
+            found[name] = Drained(name, ladder, drains) if spec.drain else ladder
+    return found
+
+
+def make_drains(config: Config) -> dict[str, Hook]:
+    """How each service that is drained for its restarts is drained."""
     return {
-        name: Ladder([step.type.build(step.options, children) for step in spec.actions])
+        name: Hook(spec.drain.type.build(spec.drain.options), spec.drain.stays_out)
         for name, spec in config.services.items()
-        if spec.actions
+        if spec.drain
     }
 
 

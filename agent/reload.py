@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from agent.app import TABLES, App
-from agent.assembly import assemble, beat_tokens, make_remediators, owners
+from agent.assembly import assemble, beat_tokens, owners
 from agent.config.diff import Changes, changes
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
@@ -89,7 +89,7 @@ async def _apply(app: App, difference: Changes) -> None:
     if difference.logs:
         await app.logs.reconfigure(new.logs)
     app.beats.configure(beat_tokens(new), app.clock.now())
-    app.outbox.use(app.pagers.lanes(new.channels), make_remediators(new, app.children))
+    app.use_actions()
     before = {probe.key: probe for watched in app.engine.table.values() for probe in watched.probes.values()}
     for name in difference.services.removed:
         for probe in app.engine.table[name].probes.values():

@@ -34,6 +34,7 @@ from agent.ports import (
 )
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
+from agent.runtime.drains import Drained, Drains, Hook
 from agent.runtime.engine import Engine, HostBudget, related
 from agent.runtime.gate import Gate
 from agent.runtime.limits import Limits
@@ -111,6 +112,7 @@ class World:
         self.store: Store = store or MemoryStore()
         self.down: set[str] = set()
         self.groups: dict[str, GroupRule] = {}
+        self.hooks: dict[str, Hook] = {}
         self.verdict: dict[str, Verdict] = {}
         self.channels: dict[str, FakeChannel] = {}
         self.remediators: dict[str, FakeRemediator] = {name: FakeRemediator() for name in self.policies}
@@ -139,7 +141,10 @@ class World:
         self.outbox = Outbox(
             clock=self.clock, store=self.store, vitals=self.vitals, report=self.engine.tell, counts=Counts()
         )
-        self.outbox.use({name: (channel, 25.0) for name, channel in self.channels.items()}, self.remediators)
+        self.drains = Drains(self.store, self.clock, self.engine.table)
+        self.drains.use(self.hooks)
+        remediators = {name: Drained(name, inner, self.drains) for name, inner in self.remediators.items()}
+        self.outbox.use({name: (channel, 25.0) for name, channel in self.channels.items()}, remediators)
         self.prober = Prober(
             cast(Tools, None), Limits(100, 100), lambda _: Trace(), lambda p, r, began, _: self._observe(p, r, began)
         )
@@ -147,6 +152,7 @@ class World:
         self.engine.budget(1000, timedelta(hours=1), self.groups)
         self.engine.run_again = self.prober.start_confirming
         stored = await self.store.load()
+        await self.drains.load()
         relations = related({name: policy.depends_on for name, policy in self.policies.items()})
         for name, policy in self.policies.items():
             known = stored.get(name)
@@ -214,6 +220,7 @@ class World:
             await asyncio.sleep(PULSE)
             self.gate.beat(PULSE)
             self.engine.tick()
+            await self.drains.look()
 
     async def _cadence(self, start: float) -> None:
         while True:

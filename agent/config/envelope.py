@@ -4,7 +4,7 @@ The descriptions here are the reference documentation and what an editor shows.
 """
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -115,6 +115,17 @@ class RestartOverrides(Envelope):
     mode: Mode | None = Field(None, description="`off`, `shadow`, `ask` or `auto`.")
     min_success: float | None = Field(None, ge=0, le=1, description="Page at once where restarts cured less than this.")
     approve_within: Length | None = Field(None, description="How long `codeblue approve` may take.")
+    drain: Any = Field(
+        None,
+        description="How it is taken out of the balance before a restart, and put back when its checks pass again: "
+        "haproxy, nginx or command, see [checks.md](checks.md#drains).",
+    )
+
+
+class DrainKeys(Envelope):
+    when_given_up: Literal["undrain", "leave"] = Field(
+        "undrain", description="What to do with a replica that no restart has healed: put it back, or leave it out."
+    )
 
 
 class StepKeys(Envelope):

@@ -14,7 +14,16 @@ from pydantic import SecretStr
 from agent.core.model import CheckPolicy, Escalation, GroupRule, Policy
 from agent.core.rota import Person, Schedule
 from agent.core.windows import Window
-from agent.ports import ActionType, CalendarSpec, ChannelType, CheckType, LogSpec, Options, ProcessSpec
+from agent.ports import (
+    ActionType,
+    CalendarSpec,
+    ChannelType,
+    CheckType,
+    DrainType,
+    LogSpec,
+    Options,
+    ProcessSpec,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +58,21 @@ class ActionSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainSpec:
+    """How a replica is taken out of the balance, and whether it stays out when no restart has healed it."""
+
+    type: DrainType[Any]
+    options: Options
+    stays_out: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     name: str
     policy: Policy
     checks: tuple[CheckSpec, ...]
     actions: tuple[ActionSpec, ...] = ()  # the steps of its ladder; one for a plain restart
+    drain: DrainSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +143,7 @@ class Tables:
     checks: Mapping[str, CheckType[Any]]
     actions: Mapping[str, ActionType[Any]]
     channels: Mapping[str, ChannelType[Any]]
+    drains: Mapping[str, DrainType[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -22,7 +22,7 @@ from agent.config.maintenance import WindowKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, LayerKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.schema import Schema, definitions, needed
-from agent.ports import ActionType, ChannelType, CheckType
+from agent.ports import ActionType, ChannelType, CheckType, DrainType
 
 _HEAD = "| key | what it takes | default | meaning |\n|---|---|---|---|\n"
 _GENERATED = "<!-- Written from the code's own models: UPDATE_EXPECTED=1 pytest tests/config writes it anew. -->\n\n"
@@ -84,6 +84,13 @@ checks, restarts and channels take is in [checks.md](checks.md).
 """
 
 
+_DRAINS = """A restart may take its replica out of the balance first: `drain: {haproxy: web/web-1}` beside its type. It
+is put back when its checks pass again, and also when no restart has healed it, unless it says `when_given_up: leave`
+beside `haproxy`. What is out is noted in the store: an agent that is killed in between leaves it to the next one.
+
+"""
+
+
 def file_reference() -> str:
     """Markdown of every key of the file itself (docs/configuration.md)."""
     parts = [_GENERATED, _INTRODUCTION]
@@ -96,13 +103,18 @@ def reference(tables: Tables) -> str:
     """Markdown of every check, restart and channel type with its options (docs/checks.md)."""
     parts = [_GENERATED, "# The types of checks, restarts and channels\n\n"]
     parts.append("What goes around them is in [configuration.md](configuration.md).\n\n")
-    for title, kinds in (("Checks", tables.checks), ("Restarts", tables.actions), ("Channels", tables.channels)):
-        parts.append(f"## {title}\n\n")
+    for title, kinds in (
+        ("Checks", tables.checks),
+        ("Restarts", tables.actions),
+        ("Drains", tables.drains),
+        ("Channels", tables.channels),
+    ):
+        parts.append(f"## {title}\n\n" + (_DRAINS if kinds is tables.drains else ""))
         parts.extend(_kind(kind) for kind in kinds.values())
     return "".join(parts).rstrip() + "\n"
 
 
-def _kind(kind: CheckType[Any] | ActionType[Any] | ChannelType[Any]) -> str:
+def _kind(kind: CheckType[Any] | ActionType[Any] | DrainType[Any] | ChannelType[Any]) -> str:
     model: Model = kind.options
     text = f"### {kind.name}\n\n{kind.about}\n\n"
     if isinstance(kind, CheckType) and kind.pushed:
@@ -116,7 +128,7 @@ def _kind(kind: CheckType[Any] | ActionType[Any] | ChannelType[Any]) -> str:
     return text + "".join(f"\n```yaml\n{example}```\n" for example in _examples(kind)) + "\n"
 
 
-def _examples(kind: CheckType[Any] | ActionType[Any] | ChannelType[Any]) -> Iterator[str]:
+def _examples(kind: CheckType[Any] | ActionType[Any] | DrainType[Any] | ChannelType[Any]) -> Iterator[str]:
     extra = kind.options.model_config.get("json_schema_extra")
     given = extra.get("examples") if isinstance(extra, dict) else None
     for example in given if isinstance(given, list) else []:

@@ -3,9 +3,9 @@
 from typing import Any, TypeVar
 
 from agent.config.around import Around
-from agent.config.envelope import RestartOverrides, StepKeys
+from agent.config.envelope import DrainKeys, RestartOverrides, StepKeys
 from agent.config.forms import Reading, options, split
-from agent.config.model import ActionSpec
+from agent.config.model import ActionSpec, DrainSpec
 from agent.config.nearest import did_you_mean
 from agent.config.pool import Pool
 from agent.config.report import Place
@@ -14,12 +14,13 @@ from agent.ports import ActionType
 
 T = TypeVar("T")
 
-NOTHING: tuple[None, tuple[ActionSpec, ...]] = (None, ())
+Restarts = tuple[RestartPolicy | None, tuple[ActionSpec, ...], DrainSpec | None]
+"""The limits of a service's restarts, its steps, and how it is drained for them."""
+
+NOTHING: Restarts = (None, (), None)
 
 
-def read_restart(
-    value: object, place: Place, around: Around, reading: Reading, pool: Pool
-) -> tuple[RestartPolicy | None, tuple[ActionSpec, ...]]:
+def read_restart(value: object, place: Place, around: Around, reading: Reading, pool: Pool) -> Restarts:
     """The limits and the steps; nothing, and what is wrong reported, where it can't be used."""
     if value is None:
         return NOTHING
@@ -33,12 +34,11 @@ def read_restart(
     keys = reading.model(RestartOverrides, rest, place)
     if action is None or keys is None:
         return NOTHING
-    return pool.one(_policy(keys, [_named(action)], (), around)), (action,)
+    drain = _drain(keys.drain, place.at("drain"), around, reading)
+    return pool.one(_policy(keys, [_named(action)], (), around)), (action,), drain
 
 
-def _ladder(
-    value: dict[str, object], place: Place, around: Around, reading: Reading, pool: Pool
-) -> tuple[RestartPolicy | None, tuple[ActionSpec, ...]]:
+def _ladder(value: dict[str, object], place: Place, around: Around, reading: Reading, pool: Pool) -> Restarts:
     keys = reading.model(RestartOverrides, {key: item for key, item in value.items() if key != "steps"}, place)
     written = value["steps"]
     if not isinstance(written, list) or len(written) < 2:
@@ -58,7 +58,21 @@ def _ladder(
             steps.append(Step(action=_named(action), verify=verify))
     if keys is None or len(actions) < len(written):
         return NOTHING
-    return pool.one(_policy(keys, [step.action for step in steps], tuple(steps), around)), tuple(actions)
+    drain = _drain(keys.drain, place.at("drain"), around, reading)
+    return pool.one(_policy(keys, [step.action for step in steps], tuple(steps), around)), tuple(actions), drain
+
+
+def _drain(value: object, place: Place, around: Around, reading: Reading) -> DrainSpec | None:
+    if value is None:
+        return None
+    parts = split(value, around.tables.drains, DrainKeys, "drain", place, reading.report)
+    if not parts:
+        return None
+    kind, raw, rest = parts
+    found, keys = options(kind, raw, place, reading), reading.model(DrainKeys, rest, place)
+    if found is None or keys is None:
+        return None
+    return DrainSpec(type=kind, options=found, stays_out=keys.when_given_up == "leave")
 
 
 def _action(kind: ActionType[Any], raw: object, place: Place, around: Around, reading: Reading) -> ActionSpec | None:

@@ -13,6 +13,7 @@ from agent.config.envelope import (
     ChannelKeys,
     CheckKeys,
     Defaults,
+    DrainKeys,
     LogKeys,
     ProcessKeys,
     RestartOverrides,
@@ -41,16 +42,21 @@ def json_schema(tables: Tables) -> Schema:
         *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
         *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys, WindowKeys),
     ]
-    options = [kind.options for table in (tables.checks, tables.actions, tables.channels) for kind in table.values()]
+    kinds = (tables.checks, tables.actions, tables.channels, tables.drains)
+    options = [kind.options for table in kinds for kind in table.values()]
     names, defs = definitions([*envelopes, *options])
     defs["variable"] = {"type": "string", "pattern": r"\$\{", "description": "A variable of the environment."}
     defs["check"] = _typed(tables.checks, _properties(CheckKeys), names, defs)
-    defs["restart"] = _typed(tables.actions, _properties(RestartOverrides), names, defs)
+    overrides = _properties(RestartOverrides)
+    if tables.drains:
+        drain = _typed(tables.drains, _properties(DrainKeys), names, defs)
+        overrides["drain"] |= {"anyOf": [drain, {"type": "null"}]}
+    defs["restart"] = _typed(tables.actions, overrides, names, defs)
     defs["step"] = _typed(tables.actions, _properties(StepKeys), names, defs)
     steps = {"type": "array", "minItems": 2, "items": {"$ref": "#/$defs/step"}}
     defs["ladder"] = {
         "type": "object",
-        "properties": {**_properties(RestartOverrides), "steps": steps},
+        "properties": {**overrides, "steps": steps},
         "required": ["steps"],
         "additionalProperties": False,
     }

@@ -55,14 +55,14 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
         pool,
     )
     written_restart = value.get("restart")
-    restart, actions = read_restart(written_restart, place.at("restart"), around, reading, pool)
+    restart, actions, drain = read_restart(written_restart, place.at("restart"), around, reading, pool)
     if not keys:
         return None
     for key in ("page", "notify"):
         if key in value:
             check_channels(getattr(keys, key) or (), around.channel_names, place.at(key), reading.report)
     policy = escalated(_policy(keys, checks, restart, around, pool), keys, around, place, reading, pool)
-    return ServiceSpec(name=name, policy=policy, checks=tuple(checks), actions=actions)
+    return ServiceSpec(name=name, policy=policy, checks=tuple(checks), actions=actions, drain=drain)
 
 
 def _policy(

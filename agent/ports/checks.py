@@ -30,6 +30,7 @@ class Vitals:
     oncall_trouble: Mapping[str, str] = field(default_factory=dict)  # by schedule
     calendar_ages: Mapping[str, float] = field(default_factory=dict)  # by schedule, since it was last read
     host_trouble: str = ""  # why no restart on this host can help
+    drain_trouble: str = ""  # replicas that can't be put back after their restart
     ready: bool = False
 
 

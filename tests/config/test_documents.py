@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from agent.actions import ACTIONS
+from agent.actions.drains import DRAINS
 from agent.config.fields import Model, keys, nested
 from agent.config.load import load
 from agent.config.model import Config, Tables
@@ -25,7 +26,7 @@ from checks import CHECKS
 from tests.config.refusals import refusals, written
 
 ROOT = Path(__file__).parent.parent.parent
-REAL = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS)
+REAL = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS, drains=DRAINS)
 TYPES = (REAL.checks, REAL.actions, REAL.channels)
 
 
