@@ -6,9 +6,8 @@ is the only place that knows every concrete class.
 
 from agent.ports.actions import ActionOutcome, ActionType, ChildProcesses, ProcessSpec, Remediator
 from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
-from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt
+from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt, Repeating
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
-from agent.ports.drains import Drain, DrainType, NotDrained
 from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
 from agent.ports.listening import Desk, Listening, Said
 from agent.ports.logs import LogBook, LogLine, LogSpec
@@ -33,8 +32,6 @@ __all__ = [
     "ChildProcesses",
     "DeliveryError",
     "Desk",
-    "Drain",
-    "DrainType",
     "HttpAnswer",
     "HttpClient",
     "HttpRequest",
@@ -42,7 +39,6 @@ __all__ = [
     "LogBook",
     "LogLine",
     "LogSpec",
-    "NotDrained",
     "O",
     "OnCall",
     "Options",
@@ -50,6 +46,7 @@ __all__ = [
     "ProcessSpec",
     "Receipt",
     "Remediator",
+    "Repeating",
     "ResolveError",
     "Resolver",
     "Run",

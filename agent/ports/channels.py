@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol
+from typing import Generic, Protocol, runtime_checkable
 
 from agent.core.model import Notice, no_text
 from agent.ports.options import O
@@ -40,6 +40,20 @@ class Channel(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Repeating(Protocol):
+    """What a channel has besides whose receiver forgets what it is not told again: between a page and its closing it
+    repeats by itself. Incidents are named "INCIDENT/CHANNEL", with the channel (or address) of the notice."""
+
+    def resume(self, openings: Mapping[str, Receipt]) -> None:
+        """These incidents are open, with the receipts of their pages: the agent or this channel is new."""
+        ...
+
+    def release(self) -> Mapping[str, Receipt]:
+        """Repeat nothing any more: another object takes this one's place. Returns what `resume` needs there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from agent.ports import (
     Outgoing,
     Receipt,
     Remediator,
+    Repeating,
     Store,
     StoreUnavailable,
     Vitals,
@@ -85,7 +86,11 @@ class Outbox:
         self.remediators = remediators
         for name, (channel, per_second) in channels.items():
             lane = self._lane(name)
-            lane.channel, lane.pause = channel, 1.0 / per_second
+            before, lane.channel, lane.pause = lane.channel, channel, 1.0 / per_second
+            if before is not channel and isinstance(before, Repeating):
+                held = before.release()
+                if isinstance(channel, Repeating):
+                    channel.resume(held)
 
     async def recover(self, states: Mapping[str, ServiceState]) -> None:
         """Boot: take up what the last life left in the store."""
@@ -93,6 +98,7 @@ class Outbox:
         for state in states.values():
             if state.incident is not None:
                 await self._reconcile(state.incident)
+                await self._go_on_repeating(state.incident)
         await self.adopt(interrupted, await self._store.pending())
 
     async def adopt(self, interrupted: Iterable[Restart], pending: Iterable[Outgoing]) -> None:
@@ -120,6 +126,13 @@ class Outbox:
                 self._finished(outgoing.command, outgoing.outcome)
             elif outgoing.status == "dead":
                 self._report(incident.service, NoticeFailed(at=self._clock.now(), key=key, reason=outgoing.error))
+
+    async def _go_on_repeating(self, incident: Incident) -> None:
+        for asked in incident.asked:
+            channel = self._lane(asked.channel).channel
+            if isinstance(channel, Repeating):
+                opening = await self._store.opening(incident.id, asked.channel)
+                channel.resume({f"{incident.id}/{asked.channel}": opening} if opening else {})
 
     def _offer_again(self, outgoing: Outgoing) -> None:
         if isinstance(outgoing.command, Restart):

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.ports import ChannelType
+from alerts.channels.alertmanager import ALERTMANAGER
 from alerts.channels.apprise import APPRISE
 from alerts.channels.console import CONSOLE
 from alerts.channels.mail import MAIL
@@ -16,6 +17,7 @@ CHANNELS: Mapping[str, ChannelType[Any]] = MappingProxyType(
         "slack": SLACK,
         "mail": MAIL,
         "apprise": APPRISE,
+        "alertmanager": ALERTMANAGER,
         "webhook": WEBHOOK,
         "console": CONSOLE,
     }

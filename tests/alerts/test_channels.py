@@ -17,7 +17,14 @@ def test_the_table_names_every_module_of_the_folder_and_no_other() -> None:
 
 def test_the_default_rates() -> None:
     rates = {name: kind.per_second for name, kind in CHANNELS.items()}
-    assert rates == {"slack": 1.0, "mail": 5.0, "apprise": 5.0, "webhook": 25.0, "console": 1000.0}
+    assert rates == {
+        "slack": 1.0,
+        "mail": 5.0,
+        "apprise": 5.0,
+        "alertmanager": 25.0,
+        "webhook": 25.0,
+        "console": 1000.0,
+    }
 
 
 def test_the_table_loads_no_heavy_library_and_neither_does_making_a_channel() -> None:
@@ -26,6 +33,7 @@ import sys
 from alerts.channels import CHANNELS
 given = {"slack": {"token": "xoxb-1", "channel": "#a"}, "webhook": {"url": "http://a"}, "console": {}}
 given |= {"mail": {"host": "a", "from": "a@b.c"}, "apprise": {"url": "ntfys://topic"}}
+given |= {"alertmanager": {"urls": ["http://am:9093"]}}
 for name, options in given.items():
     CHANNELS[name].build(name, CHANNELS[name].options(**options))
 heavy = {"slack_sdk", "aiohttp", "requests", "urllib3", "smtplib", "apprise"}

@@ -1,7 +1,7 @@
 """Notices at least once, restarts at most once: at every point at which the agent can die and the store can fail."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -608,6 +608,49 @@ class TestLanes:
             await life.offer(closing)
             await asyncio.sleep(2)
             assert openings[-1] == (closing.key, Receipt(data={"key": bob.key}))
+            await life.die()
+
+        lived(story)
+
+
+@dataclass
+class FakeRepeater(FakeChannel):
+    """A channel whose receiver forgets."""
+
+    resumed: dict[str, Receipt] = field(default_factory=dict)
+
+    def resume(self, openings: Mapping[str, Receipt]) -> None:
+        self.resumed |= openings
+
+    def release(self) -> Mapping[str, Receipt]:
+        held, self.resumed = self.resumed, {}
+        return held
+
+
+class TestAChannelThatRepeats:
+    def test_a_later_life_hands_it_what_is_open_with_the_receipts_of_its_pages(self) -> None:
+        async def story(life: Life) -> None:
+            await life.offer(PAGE)
+            await asyncio.sleep(1)
+            await life.die()
+            life = another(life)
+            repeater = FakeRepeater()
+            life.outbox.use({"oncall": (repeater, 25.0)}, {})
+            await life.outbox.recover({"api": ASKED})
+            assert repeater.resumed == {"api-1/oncall": Receipt(data={"key": PAGE.key})}
+            await life.die()
+
+        lived(story)
+
+    def test_one_that_is_replaced_hands_over_and_repeats_no_more(self) -> None:
+        async def story(life: Life) -> None:
+            old, new = FakeRepeater(), FakeRepeater()
+            life.outbox.use({"oncall": (old, 25.0)}, {})
+            old.resume({"api-1/oncall": Receipt()})
+            life.outbox.use({"oncall": (old, 5.0)}, {})
+            assert old.resumed == {"api-1/oncall": Receipt()}, "the same object goes on"
+            life.outbox.use({"oncall": (new, 25.0)}, {})
+            assert (old.resumed, new.resumed) == ({}, {"api-1/oncall": Receipt()})
             await life.die()
 
         lived(story)
