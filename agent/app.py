@@ -25,13 +25,18 @@ from agent.assembly import (
 )
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
-from agent.core.events import Deployed, Event, EventKind
+from agent.core.events import Deployed, Event, EventKind, Noted
 from agent.core.model import CheckResult, Policy, Verdict
+from agent.listening import Listeners
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
 from agent.oncall.duty import Duty
+from agent.operations import Refused
+from agent.operator import Operator
 from agent.pagers import Pagers
-from agent.ports import ServiceRow, Stored, Vitals
+from agent.ports import Desk, ServiceRow, Stored, Vitals
+from agent.quiet.book import Book, Subject
+from agent.quiet.desk import Desk as QuietDesk
 from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
@@ -125,6 +130,21 @@ class App:
         self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)
+        self.silences = Book(
+            store=self.store, now=self.clock.now, services=self._subjects, changed=self.engine.review
+        )
+        self.engine.quiet = self.silences.quiet
+        self.bus.subscribe(self.silences.on_event)
+        self.operator = Operator(
+            table=self.rows,
+            policy=self._policy,
+            tell=self.engine.tell,
+            now=self.clock.now,
+            silences=QuietDesk(self.silences, self.engine.tell),
+            on_call=lambda: self.duty.book.in_words(),
+            seen=_no_drill,
+        )
+        self.listeners = Listeners(self.vitals, self._desk())
         self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
         self.engine.run_again = self.prober.start_confirming
@@ -170,7 +190,27 @@ class App:
             tell=self.engine.tell,
             tokens=tuple(token.get_secret_value() for token in self.config.agent.tokens),
             redact=redact,
+            operations=self.operator,
+            signed=self.listeners.signed,
         )
+
+    def _desk(self) -> Desk:
+        """Where a channel takes what people press and type."""
+        return Desk(
+            operations=self.operator,
+            note=self._note,
+            contacts=lambda: self.engine.contacts,
+            count=self.metrics.count_answer,
+        )
+
+    def _note(self, service: str, text: str, by: str) -> None:
+        if service in self.engine.table:
+            self.engine.tell(service, Noted(at=self.clock.now(), text=text, by=by))
+
+    def _subjects(self) -> list[Subject]:
+        """All services that may be silenced, with their open incidents."""
+        found = ((one.policy, one.row.state.incident) for one in self.engine.table.values())
+        return [Subject(policy, incident.id if incident else "") for policy, incident in found]
 
     # ------------------------------------------------------------------------------------------ start and stop
 
@@ -201,6 +241,7 @@ class App:
         self.beats.restore(await self.store.load_beats(), blind)
         self.beats.configure(beat_tokens(self.config), now)
         await self.duty.load()
+        await self.silences.load(readable=not self.store.trouble)
         return stored
 
     async def _start_watching(self, stored: Mapping[str, Stored]) -> None:
@@ -222,6 +263,7 @@ class App:
         self.scheduler.add_chore("fleet's budget", timedelta(seconds=5), self.look_at_fleet)
         self.scheduler.add_chore("calendars", timedelta(seconds=5), self.duty.read_calendars)
         self.scheduler.add_chore("on call", timedelta(seconds=5), self.duty.look_after)
+        self.scheduler.add_chore("silences", timedelta(seconds=1), self.silences.tick)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
@@ -256,6 +298,7 @@ class App:
             self._pulse.cancel()
             await asyncio.gather(self._pulse, return_exceptions=True)
         await self.prober.stop()
+        await self.listeners.close()
         await self.engine.quiesce()
         await self.outbox.stop()
         await self.engine.quiesce()  # what became of the last commands
@@ -278,7 +321,9 @@ class App:
         """Put the configuration's channels, restarts and drains in force."""
         self.drains.use(make_drains(self.config))
         remediators = make_remediators(self.config, self.children, self.drains)
-        self.outbox.use(self.pagers.lanes(self.config.channels), remediators)
+        lanes = self.pagers.lanes(self.config.channels)
+        self.outbox.use(lanes, remediators)
+        self.listeners.use({name: channel for name, (channel, _) in lanes.items()})
 
     async def put_back(self) -> None:
         """Replicas that were drained for a restart, and are due."""
@@ -296,7 +341,8 @@ class App:
         await self.fleet.look(self.store, self.clock.now())
 
     def use_people(self) -> None:
-        """Put the configuration's people and schedules in force; overrides stay."""
+        """Put the configuration's people, schedules and windows in force; what was made by hand stays."""
+        self.silences.configure(self.config.maintenance)
         self.duty.configure(self.config.people, self.config.schedules, self.config.calendars)
         self.engine.reach, self.engine.contacts = self.duty.book.reach, self.duty.book.contacts
 
@@ -370,6 +416,10 @@ class App:
             if watched is not None and watched.version < stored.version:
                 watched.row.state, watched.version = stored.state, stored.version
                 self.engine.watch(watched)
+
+
+async def _no_drill(drill: str, _by: str) -> str:
+    raise Refused(f"there is no drill {drill!r} that waits to be seen")
 
 
 def shown(result: CheckResult, trace_id: str) -> CheckResult:

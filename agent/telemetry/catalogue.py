@@ -95,6 +95,12 @@ EVENTS = (
         ("kind", "outcome"),
         "Heartbeats that services pushed: taken, or refused for a wrong token, an unknown check, a bad request.",
     ),
+    Metric(
+        "codeblue_answers_total",
+        "counter",
+        ("channel", "what", "outcome"),
+        "What people pressed or typed where they were told: done, or refused.",
+    ),
     Metric("codeblue_log_lines_total", "counter", ("service", "source", "level"), "Log lines read, by level."),
     Metric(
         "codeblue_detection_seconds",

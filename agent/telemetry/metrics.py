@@ -55,6 +55,7 @@ class Metrics:
         }
         self._notices = self._counter("codeblue_notices_total")
         self._beats = self._counter("codeblue_beats_total")
+        self._answers = self._counter("codeblue_answers_total")
         self._logs = self._counter("codeblue_log_lines_total")
         self._detection = self._histogram("codeblue_detection_seconds", DETECTION_BUCKETS)
         self._delivery = self._histogram("codeblue_page_delivery_seconds", DELIVERY_BUCKETS)
@@ -122,6 +123,10 @@ class Metrics:
     def count_beat(self, kind: str, outcome: str) -> None:
         """A heartbeat came in; both are from small fixed sets."""
         self._beats.labels(kind, outcome).inc()
+
+    def count_answer(self, channel: str, what: str, outcome: str) -> None:
+        """A person pressed or typed something; all three are from small fixed sets."""
+        self._answers.labels(channel, what, outcome).inc()
 
     def count_log(self, service: str, source: str, level: str, count: int = 1) -> None:
         """`count` lines were read; may be called from any thread."""

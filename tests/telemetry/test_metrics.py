@@ -232,6 +232,7 @@ def busy() -> Metrics:
     metrics.on_event(event(EventKind.ESCALATED))
     metrics.notice("oncall", "opened", "delivered")
     metrics.count_beat("success", "taken")
+    metrics.count_answer("oncall", "ack", "done")
     metrics.count_log("photos", "file:/var/log/x.log", "")
     metrics.observe_lateness(0.2, 3)
     metrics.config_read(True)
