@@ -1,4 +1,4 @@
-"""The commands of whoever deals with an incident: approve, restart, deployed."""
+"""The commands of whoever deals with an incident: ack, approve, restart, deployed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +12,18 @@ DEFAULT = Path("config.yaml")
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (approve, restart, deployed):
+    for command in (ack, approve, restart, deployed):
         app.command()(command)
+
+
+def ack(
+    service: str,
+    span: Annotated[str, typer.Option("--for", help="For how long, such as 1h. Default: as its policy says.")] = "",
+    by: Annotated[str, typer.Option(help="Who takes it on.", envvar="USER")] = "somebody",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Take an incident on. Nobody else is asked until that expires, and nobody is reminded."""
+    out.print(asked(config, "/api/ack", body={"service": service, "for": span, "by": by})["said"])
 
 
 def approve(

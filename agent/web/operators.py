@@ -1,5 +1,6 @@
 """What people tell a running agent: that a restart is approved, and that a service is being deployed."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from starlette.routing import Route
 
 from agent.core.durations import parse_duration
 from agent.core.events import Approved, Deployed
-from agent.operations import Refused
+from agent.operations import Operations, Refused
 from agent.ports import ServiceRow
 from agent.web.answers import json_answer
 from agent.web.bodies import json_body
@@ -20,8 +21,8 @@ LONGEST = timedelta(hours=24)  # a deployment that takes longer is told again
 
 
 class OperatorApi:
-    """POST /api/approve {"key" or "service", "by"}, /api/deployed {"service", "for", "by"} and /api/restart {"service",
-    "by"}. They only hand the core an input: whether it still counts is decided there, and stands in the timeline."""
+    """POST /api/approve {"key" or "service", "by"}, /api/deployed {"service", "for", "by"}, /api/restart {"service",
+    "by"} and /api/ack {"service", "for", "by"}. They only hand the core an input: whether it still counts is decided there, and stands in the timeline."""
 
     def __init__(self, deps: WebDeps) -> None:
         self._deps = deps
@@ -31,6 +32,7 @@ class OperatorApi:
             Route("/api/approve", self.approve, methods=["POST"]),
             Route("/api/deployed", self.deployed, methods=["POST"]),
             Route("/api/restart", self.restart, methods=["POST"]),
+            Route("/api/ack", self.acknowledge, methods=["POST"]),
         ]
 
     async def approve(self, request: Request) -> Response:
@@ -60,13 +62,28 @@ class OperatorApi:
 
     async def restart(self, request: Request) -> Response:
         asked = _fields(await json_body(request))
+        return await _said(self._operations().restart(asked.get("service") or "", asked.get("by") or "somebody"))
+
+    async def acknowledge(self, request: Request) -> Response:
+        asked = _fields(await json_body(request))
+        try:
+            span = parse_duration(asked["for"]) if asked.get("for") else None
+        except ValueError as error:
+            raise HTTPException(400, f"for: {error}") from error
+        service, by = asked.get("service") or "", asked.get("by") or "somebody"
+        return await _said(self._operations().acknowledge(service, by, span=span))
+
+    def _operations(self) -> Operations:
         if self._deps.operations is None:
             raise HTTPException(503, "this agent takes no orders")
-        try:
-            said = await self._deps.operations.restart(asked.get("service") or "", asked.get("by") or "somebody")
-        except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
-        return json_answer({"said": said})
+        return self._deps.operations
+
+
+async def _said(doing: Awaitable[str]) -> Response:
+    try:
+        return json_answer({"said": await doing})
+    except Refused as refused:
+        raise HTTPException(409, str(refused)) from refused
 
 
 def _question(row: ServiceRow) -> str:

@@ -22,6 +22,8 @@ from agent.core.model import (
     Tried,
     Verdict,
 )
+from agent.operations import Refused
+from agent.operator import Operator
 from agent.ports import CheckRow, ServiceRow, Vitals
 from agent.runtime.beats import Beats
 from agent.stores.memory import MemoryStore
@@ -154,7 +156,30 @@ class Site:
             tokens=self.tokens,
             redact=lambda text: text.replace(self.secret, "***") if self.secret else text,
             now=lambda: self.now,
+            operations=self.operator(),
         )
+
+    def operator(self) -> Operator:
+        return Operator(
+            table={row.name: row for row in self.services},
+            policy=self.policies.get,
+            tell=lambda service, event: self.told.append((service, event)),
+            now=lambda: self.now,
+            silences=NoSilences(),
+            on_call=lambda: "",
+            seen=_nothing_seen,
+        )
+
+
+class NoSilences:
+    async def silence(
+        self, matchers: str, by: str, *, span: timedelta | None, comment: str = "", incident: str = ""
+    ) -> str:
+        raise Refused("nothing is silenced here")
+
+
+async def _nothing_seen(drill: str, by: str) -> str:
+    raise Refused("there is no drill here")
 
 
 @dataclass

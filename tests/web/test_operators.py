@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.events import Approved, Deployed
-from agent.core.model import Approval, Incident, ServiceState, Stage
+from agent.core.events import Acknowledged, Approved, Deployed, RestartAsked
+from agent.core.model import Approval, Incident, Policy, RestartPolicy, ServiceState, Stage
 from agent.ports import ServiceRow
 from tests.web.site import NOW, Site, serving
 
@@ -90,3 +90,38 @@ async def test_a_deployment_that_makes_no_sense_is_refused(body: Any, status: in
     site = asking_site()
     assert (await posted(site, "/api/deployed", body))[0] == status
     assert site.told == []
+
+
+async def test_an_acknowledgement_is_handed_to_the_core_with_how_long_it_holds() -> None:
+    site = asking_site()
+    status, answer = await posted(site, "/api/ack", {"service": "photos-api", "for": "30m", "by": "ana"})
+    assert (status, answer) == (200, {"said": "photos-api: ana has taken it on until 03:37 UTC."})
+    incident = "photos-api-20260301T030012.000Z"
+    until = NOW + timedelta(minutes=30)
+    assert site.told == [("photos-api", Acknowledged(at=NOW, by="ana", until=until, incident=incident))]
+
+
+async def test_a_restart_that_is_asked_for_is_handed_to_the_core() -> None:
+    site = asking_site()
+    site.policies["photos-api"] = Policy(service="photos-api", restart=RestartPolicy(action="systemd"))
+    status, _ = await posted(site, "/api/restart", {"service": "photos-api", "by": "ana"})
+    incident = "photos-api-20260301T030012.000Z"
+    assert (status, site.told) == (200, [("photos-api", RestartAsked(at=NOW, by="ana", incident=incident))])
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status", "why"),
+    [
+        pytest.param("/api/ack", {"service": "photo-api"}, 409, "did you mean 'photos-api'?", id="a typo"),
+        pytest.param("/api/ack", {"service": "photos-api", "for": "soon"}, 400, "for: ", id="no duration"),
+        pytest.param("/api/ack", {"service": "photos-api", "for": "90d"}, 409, "at most", id="for ever"),
+        pytest.param("/api/restart", {"service": "photos-api"}, 409, "no restart is configured", id="no restart"),
+    ],
+)
+async def test_what_cannot_be_done_is_answered_in_words(
+    path: str, asked: dict[str, str], status: int, why: str
+) -> None:
+    site = asking_site()
+    found, answer = await posted(site, path, asked)
+    assert (found, site.told) == (status, [])
+    assert why in answer["error"]
