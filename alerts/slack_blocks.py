@@ -33,6 +33,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", re.ASCII)
 _GAP = "\u200b"  # zero width: keeps three backticks from being a fence
 _LINKS = ("Runbook", "Dashboard", "Trace")  # facts that may be links: their addresses are the config's own
 _WIDE = ("Tried", "Heartbeat")  # facts that are read across, not in a column
+_ORDER = {"Acknowledged": -2, "Down upstream": -1, "Agent": 1}  # others stay between, as they come
 _PEOPLE = "Paged"
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 
@@ -123,7 +124,8 @@ def _head(notice: Notice, view: View, part: int) -> list[Block]:
     if lines:
         blocks.append(_section("\n".join(lines)))
     wide = [_section(_field(*fact, WIDE // part, view)) for fact in told if fact[0] in _WIDE]
-    return [*blocks, *_columns([fact for fact in told if fact[0] not in _WIDE], ALL_FACTS // part, view), *wide]
+    narrow = sorted((fact for fact in told if fact[0] not in _WIDE), key=lambda fact: _ORDER.get(fact[0], 0))
+    return [*blocks, *_columns(narrow, ALL_FACTS // part, view), *wide]
 
 
 def _columns(told: list[tuple[str, str]], room: int, view: View) -> list[Block]:

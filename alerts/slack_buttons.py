@@ -47,10 +47,11 @@ class Carried:
 def buttons(notice: Notice, channel: str, useful: Collection[str]) -> list[Block]:
     """One block with what the notice offers of `useful`, and its runbook; nothing where that is nothing. `channel` is
     the name under which they come back."""
-    elements = []
-    for offer in notice.offers:
+    elements: list[Block] = []
+    for offer in dict.fromkeys(notice.offers):
         action, _, key = offer.partition(":")
-        if action in _LABELS and action in useful:
+        known = any(element["action_id"] == PREFIX + action for element in elements)
+        if action in _LABELS and action in useful and not known:
             value = _value(channel, notice.service, notice.incident, key)
             if _units(value) <= VALUE:
                 elements.append(_button(action, value, one_line(notice.service)))

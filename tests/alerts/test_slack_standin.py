@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.slack_standin import TOKEN, SlackStandIn
+from tests.slack_people import People
+from tests.slack_standin import APP_TOKEN, TOKEN, SlackStandIn
 
 
 async def call(slack: SlackStandIn, method: str, token: str = TOKEN, **arguments: Any) -> dict[str, Any]:
@@ -94,3 +95,76 @@ async def test_other_processes_can_post_fail_and_look() -> None:
     finally:
         process.terminate()
         await process.wait()
+
+
+# ------------------------------------------------------------------------------------------------ buttons
+
+
+def row(**button: Any) -> dict[str, Any]:
+    text = {"type": "plain_text", "text": "Ack"}
+    return {"type": "actions", "elements": [{"type": "button", "text": text, "action_id": "a"} | button]}
+
+
+def plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text}
+
+
+CONFIRM = {"title": plain("t"), "text": plain("x"), "confirm": plain("yes"), "deny": plain("no")}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(row(text=plain("x" * 76)), id="a long label"),
+        pytest.param(row(text={"type": "mrkdwn", "text": "x"}), id="a label in mrkdwn"),
+        pytest.param(row(value="x" * 2_001), id="a long value"),
+        pytest.param(row(url="x" * 3_001), id="a long address"),
+        pytest.param(row(action_id="x" * 256), id="a long id"),
+        pytest.param(row(style="green"), id="a style that is none"),
+        pytest.param(row(confirm=CONFIRM | {"title": plain("x" * 101)}), id="a long question"),
+        pytest.param(row(confirm=CONFIRM | {"text": plain("x" * 301)}), id="a long explanation"),
+        pytest.param(row(confirm=CONFIRM | {"confirm": plain("x" * 31)}), id="a long yes"),
+        pytest.param(row(confirm={"title": plain("t")}), id="half a question"),
+        pytest.param({"type": "actions", "elements": []}, id="no button"),
+        pytest.param({"type": "actions", "elements": row()["elements"] * 2}, id="one id twice"),
+        pytest.param(
+            {"type": "actions", "elements": [row(action_id=f"{n}")["elements"][0] for n in range(30)]}, id="26"
+        ),
+    ],
+)
+async def test_it_refuses_buttons_that_slack_refuses(block: dict) -> None:
+    async with SlackStandIn() as slack:
+        answer = await call(slack, "chat.postMessage", channel="#oncall", text="a", blocks=[block])
+        good = await call(slack, "chat.postMessage", channel="#oncall", text="a", blocks=[row(confirm=CONFIRM)])
+    assert (answer["ok"], answer.get("error"), good["ok"]) == (False, "invalid_blocks", True)
+
+
+async def test_it_opens_direct_messages_and_whispers_where_its_scopes_let_it() -> None:
+    async with SlackStandIn() as slack:
+        opened = await call(slack, "conversations.open", users="U0ALICE")
+        posted = await call(slack, "chat.postMessage", channel="U0ALICE", text="a")
+        assert posted["channel"] == opened["channel"]["id"]
+        assert (await call(slack, "conversations.open", users="U0NOBODY"))["error"] == "user_not_found"
+        assert (await call(slack, "chat.postMessage", channel="U0NOBODY", text="a"))["error"] == "channel_not_found"
+        whisper = {"channel": "C0000000001", "user": "U0ALICE"}
+        assert (await call(slack, "chat.postEphemeral", text="psst", **whisper))["ok"]
+        assert (await call(slack, "chat.postEphemeral", **whisper))["error"] == "no_text"
+        slack.scopes = ("chat:write",)
+        assert (await call(slack, "conversations.open", users="U0ALICE"))["error"] == "missing_scope"
+        assert (await call(slack, "usergroups.list"))["error"] == "missing_scope"
+        assert len(slack.messages(opened["channel"]["id"])) == 1
+
+
+async def test_its_sockets_need_the_apps_token_and_a_ticket_each_and_are_ten_at_most() -> None:
+    async with People(SlackStandIn()) as people, aiohttp.ClientSession() as session:
+        assert (await call(people.slack, "apps.connections.open"))["error"] == "not_allowed_token_type"
+        assert (await call(people.slack, "apps.connections.open", token="xapp-2"))["error"] == "invalid_auth"
+        kept = []
+        for number in range(11):
+            url = (await call(people.slack, "apps.connections.open", token=APP_TOKEN))["url"]
+            kept.append(await session.ws_connect(url))
+            first = await kept[-1].receive_json()
+            assert first["type"] == ("hello" if number < 10 else "disconnect")
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await session.ws_connect(url)
+        assert first["reason"] == "too_many_websockets"
