@@ -22,7 +22,8 @@ LONGEST = timedelta(hours=24)  # a deployment that takes longer is told again
 
 class OperatorApi:
     """POST /api/approve {"key" or "service", "by"}, /api/deployed {"service", "for", "by"}, /api/restart {"service",
-    "by"} and /api/ack {"service", "for", "by"}. They only hand the core an input: whether it still counts is decided there, and stands in the timeline."""
+    "by"} and /api/ack {"service", "for", "by"}. They only hand the core an input: whether it still counts is decided
+    there, and stands in the timeline."""
 
     def __init__(self, deps: WebDeps) -> None:
         self._deps = deps

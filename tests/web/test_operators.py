@@ -122,6 +122,7 @@ async def test_what_cannot_be_done_is_answered_in_words(
     path: str, asked: dict[str, str], status: int, why: str
 ) -> None:
     site = asking_site()
+    site.policies["photos-api"] = Policy(service="photos-api")
     found, answer = await posted(site, path, asked)
     assert (found, site.told) == (status, [])
     assert why in answer["error"]
