@@ -8,6 +8,7 @@ from agent.ports.actions import ActionOutcome, ActionType, ChildProcesses, Proce
 from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
 from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt, Repeating
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
+from agent.ports.drains import Drain, DrainType, NotDrained
 from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
 from agent.ports.listening import Desk, Listening, Said
 from agent.ports.logs import LogBook, LogLine, LogSpec
@@ -32,6 +33,8 @@ __all__ = [
     "ChildProcesses",
     "DeliveryError",
     "Desk",
+    "Drain",
+    "DrainType",
     "HttpAnswer",
     "HttpClient",
     "HttpRequest",
@@ -39,6 +42,7 @@ __all__ = [
     "LogBook",
     "LogLine",
     "LogSpec",
+    "NotDrained",
     "O",
     "OnCall",
     "Options",
