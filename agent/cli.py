@@ -48,6 +48,9 @@ def run(
     allow_unverified: Annotated[
         bool, typer.Option(help="Start even if a channel's credentials do not work; it is paged about instead.")
     ] = False,
+    last_good: Annotated[
+        bool, typer.Option(help="Where the files are bad, start on the last ones that were good, and say so loudly.")
+    ] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
     log_json: Annotated[
         bool | None, typer.Option("--log-json/--log-console", help="Default: JSON unless on a terminal.")
@@ -64,7 +67,7 @@ def run(
     except ValueError as error:
         raise fail(str(error), 2) from None
     try:
-        run_agent(config, allow_unverified=allow_unverified)
+        run_agent(config, allow_unverified=allow_unverified, last_good=last_good)
     except ConfigError as error:
         raise refused(error) from None
     except CannotListen as error:

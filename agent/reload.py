@@ -8,6 +8,7 @@ import structlog
 from agent.app import TABLES, App
 from agent.assembly import assemble, beat_tokens, owners
 from agent.config.diff import Changes, changes
+from agent.config.last_good import keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
 
@@ -31,7 +32,7 @@ class Reloader:
                 return await self._reload()
             except Exception as error:
                 log.exception("reload_failed")
-                self._refused(f"a reload failed half-way: {type(error).__name__}: {error}")
+                self.refused(f"a reload failed half-way: {type(error).__name__}: {error}")
                 return False
             finally:
                 self._app.notifier.send(READY=1)
@@ -56,7 +57,7 @@ class Reloader:
             names = (*difference.channels.added, *difference.channels.changed)
             connected = await app.pagers.connect(new.channels[name] for name in names)
         except ConfigError as error:
-            self._refused(str(error))
+            self.refused(str(error))
             log.error("config_refused", problems=[str(problem) for problem in error.problems])
             return False
         for name in difference.needs_restart:
@@ -68,10 +69,12 @@ class Reloader:
         self._seen = fingerprint(new, self._path)
         app.vitals.config_trouble = ""
         app.metrics.config_read(success=True)
+        await asyncio.to_thread(keep, new)
         log.info("config_reloaded", services=len(new.services), changed=bool(difference))
         return True
 
-    def _refused(self, why: str) -> None:
+    def refused(self, why: str) -> None:
+        """Say that what the files say is not in force, until it is."""
         self._app.vitals.config_trouble = why
         self._app.metrics.config_read(success=False)
 

@@ -1,6 +1,7 @@
 """`codeblue run`: the daemon. Owns the signals: TERM and INT end it, HUP reloads."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -9,25 +10,53 @@ import structlog
 import uvloop
 
 from agent.app import TABLES, App
+from agent.assembly import secrets_of
 from agent.commands.terminal import counted
+from agent.config.last_good import find, keep
 from agent.config.load import load
-from agent.config.model import Config
+from agent.config.model import Config, ConfigError
 from agent.reload import Reloader
 from agent.runtime.memory import settle
+from agent.telemetry.logging import register_secret
 
 log = structlog.get_logger()
 
 
-def run(path: Path, *, allow_unverified: bool) -> None:
-    """Run until told to stop. Raises ConfigError for a configuration or a pager that cannot be used, and CannotListen
-    for an address in use."""
-    config = load(path, TABLES)
+def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> None:
+    """Run until told to stop. Where the files cannot be used it goes on with the last ones that could, and says so,
+    unless `last_good` is false. Raises ConfigError for a configuration (without such a copy) or a pager that cannot be
+    used, and CannotListen for an address in use."""
+    config, refused = _read(path, last_good=last_good)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(config, path, allow_unverified=allow_unverified))
+        runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused))
 
 
-async def serve(config: Config, path: Path, *, allow_unverified: bool) -> None:
-    """The daemon's whole life inside a running loop."""
+def _read(path: Path, *, last_good: bool) -> tuple[Config, str]:
+    """What to start on, and why it is not what the files say; empty when it is. Raises ConfigError."""
+    try:
+        return load(path, TABLES), ""
+    except ConfigError as error:
+        copy = find(path, os.environ) if last_good else None
+        if copy is None:
+            raise
+        try:
+            config = load(path, TABLES, copy=copy)
+        except ConfigError:
+            raise error from None  # the copy has had its time: a secret's file is gone, an option is no longer known
+        why = f"the last good configuration is in force, as it was at {copy.kept_at:%Y-%m-%d %H:%M} UTC"
+        for secret in secrets_of(config):
+            register_secret(secret)
+        problems = [str(problem) for problem in error.problems]
+        log.error("config_refused", problems=problems)
+        log.error("last_good_in_force", kept_at=copy.kept_at.isoformat(), remedy=f"mend {path}: it is then taken over")
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        print(f"codeblue: {path} cannot be used: {why}", file=sys.stderr, flush=True)
+        return config, f"{why}, because of: {error}"
+
+
+async def serve(config: Config, path: Path, *, allow_unverified: bool, refused: str = "") -> None:
+    """The daemon's whole life inside a running loop. `refused` says why the files are not what it runs on."""
     loop = asyncio.get_running_loop()
     stop, again = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,6 +67,10 @@ async def serve(config: Config, path: Path, *, allow_unverified: bool) -> None:
         return
     settle()
     reloader = Reloader(app, path)
+    if refused:
+        reloader.refused(refused)
+    else:
+        await asyncio.to_thread(keep, config)
     tasks = [
         loop.create_task(reloader.watch_files(), name="watch files"),
         loop.create_task(_reload_on(again, reloader), name="reload"),

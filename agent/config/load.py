@@ -9,6 +9,7 @@ from agent.config.channels import read_channels
 from agent.config.escalation import Targets, read_escalations
 from agent.config.forms import Reading
 from agent.config.groups import read_groups
+from agent.config.last_good import Copy
 from agent.config.maintenance import read_maintenance
 from agent.config.model import Config, ConfigError, Tables
 from agent.config.oncall import read_oncall
@@ -20,14 +21,15 @@ from agent.config.surroundings import read_agent, read_defaults, read_logs, read
 from agent.config.tree import Tree, read_tree
 
 
-def load(path: Path, tables: Tables, env: Mapping[str, str] | None = None) -> Config:
+def load(path: Path, tables: Tables, env: Mapping[str, str] | None = None, copy: Copy | None = None) -> Config:
     """Read, check and resolve a configuration and all that it includes.
 
-    `env` is what ${NAME} stands for, the process's environment by default. Raises ConfigError with every problem in
+    `env` is what ${NAME} stands for, the process's environment by default. With `copy` the files are not read: what
+    they said when it was made is. Raises ConfigError with every problem in
     them, and nothing else whatever the files hold. Nothing is contacted and no name is looked up.
     """
     report = Report()
-    tree = read_tree(path, os.environ if env is None else env, report)
+    tree = read_tree(path, os.environ if env is None else env, report, copy)
     config = _resolve(tree, tables, Reading(report, [])) if tree.complete else None
     problems = report.problems()
     if problems or not config:
@@ -70,6 +72,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
         escalations=escalations,
         logs=logs,
         files=files,
+        sources=tuple(tree.sources),
         groups=groups,
         maintenance=maintenance,
     )

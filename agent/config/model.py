@@ -117,6 +117,15 @@ class AgentSpec:
     control: tuple[str, ...] = ()  # host:port that must be reachable before a remote target's failure is believed
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configuration file as it was read: how messages call it, where it is, and a digest of what it said."""
+
+    label: str
+    path: Path
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A whole configuration. `files` are all that it was read from, for watching: the configuration files, the folders
@@ -132,6 +141,7 @@ class Config:
     escalations: Mapping[str, Escalation] = field(default_factory=dict)
     logs: tuple[LogSpec, ...] = ()
     files: tuple[Path, ...] = ()
+    sources: tuple[Source, ...] = ()  # the configuration files among them, the main one first
     groups: Mapping[str, GroupRule] = field(default_factory=dict)
     maintenance: tuple[Window, ...] = ()
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.config.last_good import Copy, digest
+from agent.config.model import Source
 from agent.config.nearest import did_you_mean
 from agent.config.report import Document, Place, Report
 from agent.config.variables import expand
@@ -59,37 +61,49 @@ class Tree:
     maintenance: list[Entry] = field(default_factory=list)
     logs: list[Entry] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     complete: bool = True  # every file could be read to its end
 
 
-def read_tree(path: Path, env: Mapping[str, str], report: Report) -> Tree:
-    """Read a file and all that it includes. Whatever cannot be read is reported and left out."""
+def read_tree(path: Path, env: Mapping[str, str], report: Report, copy: Copy | None = None) -> Tree:
+    """Read a file and all that it includes, from disk or from a copy. Whatever cannot be read is reported and left
+    out."""
     document = Document(str(path), path)
     tree = Tree(Place(document), files=[path])
-    tree.complete = _read(document, env, report) and isinstance(document.value, dict)
+    reading = _Reading(env, report, copy, tree.sources)
+    tree.complete = _read(document, reading) and isinstance(document.value, dict)
     top = _sections(document, SECTIONS, report)
     tree.agent, tree.defaults = top.get("agent"), top.get("defaults")
     _collect(document, top, tree, report)
-    for included in _included(tree, top.get("include"), report):
+    for included in copy.included() if copy else _included(tree, top.get("include"), report):
         tree.files.append(included.path)
         if not included.label:
             continue
-        tree.complete &= _read(included, env, report)
+        tree.complete &= _read(included, reading)
         _collect(included, _sections(included, SHARED, report), tree, report)
     return tree
 
 
-def _read(document: Document, env: Mapping[str, str], report: Report) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    env: Mapping[str, str]
+    report: Report
+    copy: Copy | None
+    sources: list[Source]
+
+
+def _read(document: Document, reading: _Reading) -> bool:
     """Fill in the text and the value. False, and reported, when that was not possible to the end."""
-    place = Place(document)
+    place, report = Place(document), reading.report
     document.value = {}
     report.opened(document)
     try:
-        raw = _bytes(document.path)
+        raw = reading.copy.text(document.path).encode() if reading.copy else _bytes(document.path)
         if len(raw) > LARGEST:
             report.add(place, f"expected at most {LARGEST // 1024 // 1024} MiB")
             return False
         document.text = raw.decode("utf-8-sig")
+        reading.sources.append(Source(document.label, document.path, digest(raw)))
     except OSError as error:
         report.add(place, f"cannot be read: {error.strerror or error}")
         return False
@@ -98,7 +112,7 @@ def _read(document: Document, env: Mapping[str, str], report: Report) -> bool:
         report.add(place, f"expected UTF-8, got the byte 0x{raw[error.start]:02x}", line=line)
         return False
     value, troubles, complete = read_yaml(
-        document.text, lambda text, complain: expand(text, env, complain, report.hide)
+        document.text, lambda text, complain: expand(text, reading.env, complain, report.hide)
     )
     for trouble in troubles:
         report.add(place.at(*trouble.path), trouble.message, line=trouble.line)
