@@ -50,6 +50,7 @@ from agent.runtime.notify import Notifier
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Probe, Watched
 from agent.runtime.prober import Prober
+from agent.runtime.reach import AgentReach
 from agent.runtime.recorder import Recorder
 from agent.runtime.resolver import ThreadResolver
 from agent.runtime.scheduler import Scheduler
@@ -127,6 +128,7 @@ class App:
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
         self.drains = Drains(self.store, self.clock, self.engine.table)
+        self.reach = AgentReach(self.engine.table, self.prober)
         self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)
@@ -320,7 +322,7 @@ class App:
     def use_actions(self) -> None:
         """Put the configuration's channels, restarts and drains in force."""
         self.drains.use(make_drains(self.config))
-        remediators = make_remediators(self.config, self.children, self.drains)
+        remediators = make_remediators(self.config, self.children, self.drains, self.reach)
         lanes = self.pagers.lanes(self.config.channels)
         self.outbox.use(lanes, remediators)
         self.listeners.use({name: channel for name, (channel, _) in lanes.items()})

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel, SecretStr
 
-from agent.config.model import CheckSpec, Config, ServiceSpec
+from agent.config.model import ActionSpec, CheckSpec, Config, ServiceSpec
 from agent.core.model import Outcome, Restart, ServiceState
 from agent.ports import (
     ActionOutcome,
@@ -15,6 +16,8 @@ from agent.ports import (
     ChildProcesses,
     HttpClient,
     LogBook,
+    Reach,
+    Reaching,
     Remediator,
     Resolver,
     ServiceRow,
@@ -129,14 +132,21 @@ def beat_tokens(config: Config) -> dict[tuple[str, str], str | None]:
     }
 
 
-def make_remediators(config: Config, children: ChildProcesses, drains: Drains) -> dict[str, Remediator]:
+def make_remediators(config: Config, children: ChildProcesses, drains: Drains, reach: Reach) -> dict[str, Remediator]:
     """How each service that may be restarted is restarted."""
     found: dict[str, Remediator] = {}
     for name, spec in config.services.items():
         if spec.actions:
-            ladder = Ladder([step.type.build(step.options, children) for step in spec.actions])
+            ladder = Ladder([_remediator(step, children, reach) for step in spec.actions])
             found[name] = Drained(name, ladder, drains) if spec.drain else ladder
     return found
+
+
+def _remediator(step: ActionSpec, children: ChildProcesses, reach: Reach) -> Remediator:
+    made = step.type.build(step.options, children)
+    if step.type.reaches:
+        cast(Reaching, made).reach = reach
+    return made
 
 
 def make_drains(config: Config) -> dict[str, Hook]:

@@ -8,6 +8,7 @@ from agent.actions.command import COMMAND
 from agent.actions.docker import DOCKER
 from agent.actions.hook import HOOK
 from agent.actions.kubernetes import KUBERNETES
+from agent.actions.procedure import PROCEDURE
 from agent.actions.process import PROCESS
 from agent.actions.supervisord import SUPERVISORD
 from agent.actions.systemd import SYSTEMD
@@ -19,6 +20,7 @@ ACTIONS: Mapping[str, ActionType[Any]] = MappingProxyType(
         "docker": DOCKER,
         "hook": HOOK,
         "kubernetes": KUBERNETES,
+        "procedure": PROCEDURE,
         "process": PROCESS,
         "supervisord": SUPERVISORD,
         "systemd": SYSTEMD,

@@ -42,17 +42,11 @@ class CommandRestart:
 
     async def perform(self, order: Restart) -> ActionOutcome:
         options = self._options
-        facts = {
-            "CODEBLUE_ORDER": order.key,
-            "CODEBLUE_SERVICE": order.service,
-            "CODEBLUE_INCIDENT": order.incident,
-            "CODEBLUE_ATTEMPT": str(order.attempt),
-        }
         result = await run_argv(
             options.argv,
             timeout=options.timeout.total_seconds(),
             cwd=options.cwd,
-            env={**options.env, **facts},
+            env={**options.env, **order_facts(order)},
             limit=LIMIT,
             keep_group=True,
         )
@@ -66,7 +60,7 @@ class CommandRestart:
         if result.timed_out:
             return Outcome.TIMEOUT, f"{program} did not end within {format_duration(self._options.timeout)}"
         code = result.exit_code if result.exit_code is not None else -(result.signal or 0)
-        said = _last_line(result.stderr) or _last_line(result.stdout)
+        said = last_line(result.stderr) or last_line(result.stdout)
         detail = f"{program}: {describe_exit(code)}" + (f": {said}" if said else "")
         if code != 0:
             return Outcome.FAILED, detail
@@ -75,7 +69,17 @@ class CommandRestart:
         return Outcome.DONE, detail
 
 
-def _last_line(output: bytes) -> str:
+def order_facts(order: Restart) -> Mapping[str, str]:
+    """What a program is told of the order, in its environment."""
+    return {
+        "CODEBLUE_ORDER": order.key,
+        "CODEBLUE_SERVICE": order.service,
+        "CODEBLUE_INCIDENT": order.incident,
+        "CODEBLUE_ATTEMPT": str(order.attempt),
+    }
+
+
+def last_line(output: bytes) -> str:
     lines = output.decode("utf-8", "replace").strip().splitlines()
     return lines[-1].strip()[:300] if lines else ""
 

@@ -1,7 +1,7 @@
 """Draining by commands: anything that a program can do, and the upstream files of nginx."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +31,11 @@ class CommandDrainOptions(Options):
         default=timedelta(seconds=10), description="How long each may take; then it is ended with all that it started"
     )
 
+    @property
+    def programs(self) -> Iterator[str]:
+        """Every program that may be run."""
+        yield from (self.drain[0], self.undrain[0])
+
 
 class NginxOptions(CommandDrainOptions):
     """Two programs that change the file with nginx's upstream, each followed by nginx's own test and a reload. Where
@@ -39,6 +44,10 @@ class NginxOptions(CommandDrainOptions):
 
     test: AbsoluteArgv = Field(default=("/usr/sbin/nginx", "-t", "-q"), description="Says whether nginx would take it")
     reload: AbsoluteArgv = Field(default=("/usr/sbin/nginx", "-s", "reload"), description="Puts it in force")
+
+    @property
+    def programs(self) -> Iterator[str]:
+        yield from (self.drain[0], self.undrain[0], self.test[0], self.reload[0])
 
 
 class CommandDrain:

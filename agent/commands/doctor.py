@@ -219,9 +219,10 @@ def _programs(config: Config) -> Iterator[Finding]:
     for service in config.services.values():
         both = [("check", spec.type.name, spec.options) for spec in service.checks]
         both += [("restart", spec.type.name, spec.options) for spec in service.actions]
+        both += [("drain", "", service.drain.options)] if service.drain else []
         for what, kind, options in both:
-            if kind == "command":
-                program = options.model_dump()["argv"][0]
+            programs = [options.model_dump()["argv"][0]] if kind == "command" else getattr(options, "programs", ())
+            for program in dict.fromkeys(programs):
                 yield _program(f"{what} {service.name}", program, os.access(program, os.X_OK), os.path.exists(program))
     for process in config.processes.values():
         env = process.env.get("PATH") or os.environ.get("PATH")

@@ -1,5 +1,6 @@
 """How a service is restarted: one action, or a ladder of steps, within limits."""
 
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from agent.config.around import Around
@@ -8,7 +9,7 @@ from agent.config.forms import Reading, options, split
 from agent.config.model import ActionSpec, DrainSpec
 from agent.config.nearest import did_you_mean
 from agent.config.pool import Pool
-from agent.config.report import Place
+from agent.config.report import Place, Report
 from agent.core.model import RestartPolicy, Step
 from agent.ports import ActionType
 
@@ -111,3 +112,11 @@ def _policy(keys: RestartOverrides, names: list[str], steps: tuple[Step, ...], a
 
 def _either(own: T | None, default: T) -> T:
     return default if own is None else own
+
+
+def review_actions(actions: Iterable[ActionSpec], checks: Collection[str], place: Place, report: Report) -> None:
+    """What actions say of the rest of their service must be so."""
+    for action in actions:
+        for name in getattr(action.options, "checks_named", ()):
+            if name not in checks:
+                report.add(place, f"there is no check {name!r} of this service{did_you_mean(name, checks)}")

@@ -15,7 +15,7 @@ from agent.config.nearest import did_you_mean
 from agent.config.pool import Pool
 from agent.config.registry import named_services
 from agent.config.report import Place, Report
-from agent.config.restarts import read_restart
+from agent.config.restarts import read_restart, review_actions
 from agent.config.tree import Entry
 from agent.core.model import CheckPolicy, Flapping, Policy, RestartPolicy
 
@@ -58,6 +58,7 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
     restart, actions, drain = read_restart(written_restart, place.at("restart"), around, reading, pool)
     if not keys:
         return None
+    review_actions(actions, [check.name for check in checks], place.at("restart"), reading.report)
     for key in ("page", "notify"):
         if key in value:
             check_channels(getattr(keys, key) or (), around.channel_names, place.at(key), reading.report)

@@ -4,7 +4,15 @@ Whatever implements one of these may import this module and `agent.core`, and no
 is the only place that knows every concrete class.
 """
 
-from agent.ports.actions import ActionOutcome, ActionType, ChildProcesses, ProcessSpec, Remediator
+from agent.ports.actions import (
+    ActionOutcome,
+    ActionType,
+    ChildProcesses,
+    ProcessSpec,
+    Reach,
+    Reaching,
+    Remediator,
+)
 from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
 from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt, Repeating
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
@@ -48,6 +56,8 @@ __all__ = [
     "Options",
     "Outgoing",
     "ProcessSpec",
+    "Reach",
+    "Reaching",
     "Receipt",
     "Remediator",
     "Repeating",

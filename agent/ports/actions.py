@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol
 
-from agent.core.model import Outcome, Restart, no_text
+from agent.core.model import Outcome, Restart, Verdict, no_text
 from agent.ports.options import O
 
 
@@ -33,15 +33,32 @@ class ChildProcesses(Protocol):
         ...
 
 
+class Reach(Protocol):
+    """What a restart may ask of the rest of the agent."""
+
+    async def verdict(self, service: str, check: str) -> Verdict:
+        """Run a check of a service now, and decide on it as on every run. UNKNOWN for one that there is not, or that
+        can't be run at will."""
+        ...
+
+
+class Reaching(Remediator, Protocol):
+    """A remediator that needs more than its options: `reach` is set before it is used."""
+
+    reach: Reach | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionType(Generic[O]):
-    """One type of restart: `build` makes the remediator for one service's options. `short` as in CheckType."""
+    """One type of restart: `build` makes the remediator for one service's options, which is a `Reaching` one if
+    `reaches` says so. `short` as in CheckType."""
 
     name: str
     options: type[O]
     build: Callable[[O, ChildProcesses], Remediator]
     about: str
     short: str | None = None
+    reaches: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

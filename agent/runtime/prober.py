@@ -45,7 +45,7 @@ class Prober(Generic[T]):
         self._limits = limits
         self._trace = trace
         self._observe = observe
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[CheckResult]] = set()
         self._stopped = False
         self.skipped = 0
 
@@ -66,7 +66,17 @@ class Prober(Generic[T]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def run(self, probe: Probe, *, confirming: bool = False) -> None:
+    async def now(self, probe: Probe) -> CheckResult | None:
+        """One run at once, observed like every other; None where checks have been given up. One that is under way is
+        waited for, and another begun: it may have looked before whatever the caller has done."""
+        while probe.running and not self._stopped:  # noqa: ASYNC110 - seldom, and only for as long as a check takes
+            await asyncio.sleep(0.02)
+        if probe.removed or self._stopped:
+            return None
+        probe.running = True
+        return await self.run(probe, confirming=True)
+
+    async def run(self, probe: Probe, *, confirming: bool = False) -> CheckResult:
         """One run, from its turn in the limits to its observation."""
         host = probe.host
         try:
@@ -81,6 +91,7 @@ class Prober(Generic[T]):
         finally:
             probe.running = False
         self._observe(probe, result, context.began, trace)
+        return result
 
     async def _judge(self, probe: Probe, context: CheckContext) -> CheckResult:
         try:

@@ -141,7 +141,7 @@ async def test_the_process_action_asks_for_its_process_within_its_time() -> None
 def test_every_action_is_in_the_table_under_its_own_name_and_has_a_short_form_that_exists() -> None:
     modules = {path.stem for path in (Path(__file__).parents[2] / "agent" / "actions").glob("*.py")}
     assert set(ACTIONS) <= modules
-    assert set(ACTIONS) == {"command", "docker", "hook", "kubernetes", "process", "supervisord", "systemd"}
+    assert {"command", "docker", "hook", "kubernetes", "process", "supervisord", "systemd"} <= set(ACTIONS)
     for name, action in ACTIONS.items():
         assert action.name == name
         assert action.short in action.options.model_fields
