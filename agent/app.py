@@ -25,7 +25,7 @@ from agent.assembly import (
 )
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
-from agent.core.events import Deployed, Event, EventKind, Noted
+from agent.core.events import Deployed, Event, EventKind, Noted, Quiet
 from agent.core.model import CheckResult, Policy, Verdict
 from agent.listening import Listeners
 from agent.logs.book import Logs
@@ -55,6 +55,7 @@ from agent.runtime.recorder import Recorder
 from agent.runtime.resolver import ThreadResolver
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.signals import Signals
+from agent.runtime.together import Together
 from agent.stores import open_store
 from agent.telemetry.logging import redact, register_secret
 from agent.telemetry.metrics import Metrics
@@ -132,23 +133,23 @@ class App:
         self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)
-        self.silences = Book(
-            store=self.store, now=self.clock.now, services=self._subjects, changed=self.engine.review
-        )
-        self.engine.quiet = self.silences.quiet
+        self.silences = Book(store=self.store, now=self.clock.now, services=self._subjects, changed=self.engine.review)
+        self.engine.quiet = self._quiet
         self.bus.subscribe(self.silences.on_event)
+        self.desk = QuietDesk(self.silences, self.engine.tell)
         self.operator = Operator(
             table=self.rows,
             policy=self._policy,
             tell=self.engine.tell,
             now=self.clock.now,
-            silences=QuietDesk(self.silences, self.engine.tell),
+            silences=self.desk,
             on_call=lambda: self.duty.book.in_words(),
             seen=_no_drill,
         )
         self.listeners = Listeners(self.vitals, self._desk())
         self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
+        self.together = Together(self.engine, self.clock, self.signals, config.storm)
         self.engine.run_again = self.prober.start_confirming
         self.engine.host_trouble = lambda: self.vitals.host_trouble
         self.housekeeping = self._housekeeping()
@@ -159,6 +160,8 @@ class App:
             scheduler=self.scheduler,
             beats=self.beats,
             notifier=self.notifier,
+            rounds=(self.together.look,),
+            steps=(self.together.stepped,),
         )
         self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
         self._pulse: asyncio.Task[None] | None = None
@@ -193,6 +196,8 @@ class App:
             tokens=tuple(token.get_secret_value() for token in self.config.agent.tokens),
             redact=redact,
             operations=self.operator,
+            oncall=self.duty.book,
+            desk=self.desk,
             signed=self.listeners.signed,
         )
 
@@ -208,6 +213,10 @@ class App:
     def _note(self, service: str, text: str, by: str) -> None:
         if service in self.engine.table:
             self.engine.tell(service, Noted(at=self.clock.now(), text=text, by=by))
+
+    def _quiet(self, row: ServiceRow, policy: Policy, at: datetime) -> Quiet | None:
+        """Why nobody is asked about a service: people or the calendar say so, or something it is part of is paged."""
+        return self.silences.quiet(row, policy, at) or self.together.quiet(row, policy, at)
 
     def _subjects(self) -> list[Subject]:
         """All services that may be silenced, with their open incidents."""
@@ -255,6 +264,7 @@ class App:
         await self.drains.load()
         self.watch(assemble(config, stored, {}))
         orphans = self._watch_orphans(stored)
+        self.together.restore()
         await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
         for name in orphans:
             await self.engine.unwatch(name)
@@ -404,7 +414,9 @@ class App:
         if late is None:
             return
         self.take_late(late.states)
+        await self.silences.load()
         orphans = self._watch_orphans(late.states)
+        self.together.restore()
         await self.outbox.adopt(late.interrupted, late.pending)
         for name in orphans:
             await self.engine.unwatch(name)

@@ -1,7 +1,7 @@
 """What the agent does for itself between the checks: its pulse, its vitals, flushing, healing, purging."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -26,7 +26,7 @@ ALIVE = "alive_until"  # the store's note of when the agent was last known to li
 
 class Pulse:
     """The decision loop: it wakes the core, watches the clock and its own lag, and feeds systemd's watchdog, so that a
-    loop that hangs is a watchdog that starves."""
+    loop that hangs is a watchdog that starves. `rounds` are called in each round, `steps` when the clock jumps."""
 
     def __init__(
         self,
@@ -37,6 +37,8 @@ class Pulse:
         scheduler: Scheduler,
         beats: Beats,
         notifier: Notifier,
+        rounds: Sequence[Callable[[], None]] = (),
+        steps: Sequence[Callable[[timedelta], None]] = (),
     ) -> None:
         self._clock = clock
         self._gate = gate
@@ -44,6 +46,8 @@ class Pulse:
         self._scheduler = scheduler
         self._beats = beats
         self._notifier = notifier
+        self._rounds = rounds
+        self._steps = steps
 
     async def beat_for_ever(self) -> None:
         while True:
@@ -60,6 +64,8 @@ class Pulse:
         if by:
             self._clock_stepped(by)
         self._engine.tick()
+        for each in self._rounds:
+            each()
         if self._notifier.watchdog:
             self._notifier.send(WATCHDOG=1)
 
@@ -68,6 +74,8 @@ class Pulse:
         self._scheduler.realign()
         self._beats.shift(by)
         self._engine.stepped(by)
+        for each in self._steps:
+            each(by)
         for watched in self._engine.table.values():
             for probe in watched.probes.values():
                 probe.since += by.total_seconds()

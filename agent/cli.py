@@ -9,6 +9,7 @@ import typer
 
 from agent import __version__
 from agent.commands import operating
+from agent.commands.oncall import oncall
 from agent.commands.terminal import asked, counted, duration, err, fail, out, read, refused, show
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ letters = typer.Typer(no_args_is_help=True, help="Messages that were given up: l
 logs = typer.Typer(no_args_is_help=True, help="The log lines that the agent has gathered.")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(logs, name="logs")
+app.add_typer(oncall, name="oncall")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

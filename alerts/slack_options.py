@@ -1,6 +1,7 @@
 """The options of a Slack channel."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -36,6 +37,11 @@ class May(Options):
             if not isinstance(entry, str) or not _WHO.fullmatch(entry):
                 raise ValueError('expected user ids (U…), names of people, user groups (S… or "@handle"), or everyone')
         return who
+
+
+def _is_a_name(who: str) -> bool:
+    """Whether it can only be one of config's people, whose names are in small letters."""
+    return who != EVERYONE and not who.startswith("@") and not re.fullmatch(r"[UWS][A-Z0-9]+", who)
 
 
 class SlackOptions(Options):
@@ -85,3 +91,7 @@ class SlackOptions(Options):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected an address such as https://slack.com/api/")
         return url
+
+    def people(self) -> Mapping[tuple[str, ...], Sequence[str]]:
+        lists = {name: getattr(self.may, name) for name in type(self.may).model_fields}
+        return {("may", name): [who for who in listed if _is_a_name(who)] for name, listed in lists.items()}

@@ -18,8 +18,8 @@ class NotThere(AgentUnreachable):
     """It answers, and has nothing of that name."""
 
 
-def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None) -> Any:
-    """The answer's JSON. With a body it is a POST. Raises AgentUnreachable, NotThere."""
+def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None, method: str = "") -> Any:
+    """The answer's JSON. With a body it is a POST, or what `method` says. Raises AgentUnreachable, NotThere."""
     import requests  # only where it is used: a daemon without webhooks never needs it
 
     host, port = host_and_port(config.agent.listen)
@@ -31,10 +31,8 @@ def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None) -> 
     with requests.Session() as session:
         session.trust_env = False
         try:
-            if body is None:
-                answer = session.get(url, headers=headers, timeout=TIMEOUT)
-            else:
-                answer = session.post(url, headers=headers, json=body, timeout=TIMEOUT)
+            verb = method or ("GET" if body is None else "POST")
+            answer = session.request(verb, url, headers=headers, json=body, timeout=TIMEOUT)
         except requests.RequestException:
             where = f"{host}:{port}"
             raise AgentUnreachable(f"no agent answers at {where}: is it running? (codeblue run)") from None

@@ -61,7 +61,7 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, service: str = "") -> Any:
+def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, service: str = "", method: str = "") -> Any:
     """The running agent's answer, or what is wrong and exit code 1; 2 when it knows nothing of what it was asked for.
     `service` is the name that a person gave: what was probably meant is said too."""
     from agent.commands.ask import AgentUnreachable, NotThere, ask
@@ -69,7 +69,7 @@ def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, servic
 
     found = read(config)
     try:
-        return ask(found, path, body=body)
+        return ask(found, path, body=body, method=method)
     except NotThere as error:
         raise fail(f"{error}{did_you_mean(service, found.services) if service else ''}", 2) from None
     except AgentUnreachable as error:

@@ -40,6 +40,7 @@ class Changes:
     oncall: bool = False  # people, schedules, calendars
     logs: bool = False
     groups: bool = False
+    paging: bool = False  # storms
     maintenance: bool = False
     agent: tuple[str, ...] = ()
 
@@ -49,7 +50,10 @@ class Changes:
 
     def __bool__(self) -> bool:
         checks = self.checks_added or self.checks_removed or self.checks_changed
-        parts = (self.services, checks, self.channels, self.processes, self.oncall, self.logs, self.groups, self.agent)
+        parts = (
+            *(self.services, checks, self.channels, self.processes),
+            *(self.oncall, self.logs, self.groups, self.paging, self.agent),
+        )
         return self.maintenance or any(map(bool, parts))
 
 
@@ -66,6 +70,7 @@ def changes(old: Config, new: Config) -> Changes:
         oncall=_who(old) != _who(new),
         logs=old.logs != new.logs,
         groups=old.groups != new.groups,
+        paging=old.storm != new.storm,
         maintenance=old.maintenance != new.maintenance,
         agent=tuple(_differing(old.agent, new.agent)),
     )

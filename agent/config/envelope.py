@@ -59,6 +59,17 @@ class RestartKeys(Envelope):
     approve_within: Length = Field(timedelta(minutes=15), description="How long `codeblue approve` may take.")
 
 
+class GatherKeys(Envelope):
+    by: Names = Field(
+        min_length=1,
+        description="Services with equal values of these are one message: `group`, `severity`, names of labels.",
+    )
+    wait: Duration = Field(
+        timedelta(seconds=30), description="How long others are waited for before the first message."
+    )
+    interval: Length = Field(timedelta(minutes=5), description="What changes is told at most this often.")
+
+
 class Defaults(Envelope):
     every: Length = Field(timedelta(seconds=10), description="How often a check runs.")
     timeout: Length = Field(timedelta(seconds=3), description="How long one run may take.")
@@ -83,6 +94,9 @@ class Defaults(Envelope):
     )
     calm: Length = Field(
         timedelta(minutes=15), description="How long a flapping service must be well before its incident is closed."
+    )
+    gather: GatherKeys | None = Field(
+        None, description="Pages that are gathered into one message. Default: each service is paged by itself, at once."
     )
     restart: RestartKeys = Field(
         RestartKeys.model_validate({}), description="Limits of every restart that does not set its own."
@@ -145,6 +159,9 @@ class ServiceKeys(Envelope):
     flapping: RateText | None = Field(None, description="Going down this often is one incident; 0 per 1h never.")
     calm: Length | None = Field(None, description="How long it must be well until it counts as flapping no more.")
     runbook: str = Field("", description="A link for whoever is paged.")
+    gather: GatherKeys | Literal["off"] | None = Field(
+        None, description="Pages that are gathered into one message; `off` where the defaults gather."
+    )
     group: str = Field(
         "", description="Replicas of one thing: restarted one at a time, the first deciding for the rest."
     )

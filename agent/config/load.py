@@ -12,12 +12,14 @@ from agent.config.groups import read_groups
 from agent.config.last_good import Copy
 from agent.config.maintenance import read_maintenance
 from agent.config.model import Config, ConfigError, Tables
+from agent.config.named_people import check_named_people
 from agent.config.oncall import read_oncall
 from agent.config.people import read_people
 from agent.config.report import Report
 from agent.config.routes import read_routing
 from agent.config.services import read_services
 from agent.config.surroundings import read_agent, read_defaults, read_logs, read_processes
+from agent.config.together import read_storm
 from agent.config.tree import Tree, read_tree
 
 
@@ -44,6 +46,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     defaults = read_defaults(tree.defaults, tree.main.at("defaults"), names, reading)
     processes = read_processes(tree.processes, reading)
     people = read_people(tree.people, names, reading)
+    check_named_people(channels, tree.channels, people, reading)
     oncall = read_oncall(tree.oncall, [entry.name for entry in tree.people], reading)
     named = Targets(
         oncall=[entry.name for entry in tree.oncall], person=[entry.name for entry in tree.people], channel=names
@@ -57,6 +60,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     written = {entry.value.get("name") for entry in tree.services if isinstance(entry.value, dict)}
     logs = read_logs(tree.logs, {name for name in written if isinstance(name, str)}, reading)
     groups = read_groups(tree.groups, sorted({spec.policy.group for spec in services.values()} - {""}), reading)
+    storm = read_storm(tree.storm, tree.main.at("storm"), around, reading)
     maintenance = read_maintenance(tree.maintenance, [spec.policy for spec in services.values()], reading)
     if not agent:
         return None
@@ -74,5 +78,6 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
         files=files,
         sources=tuple(tree.sources),
         groups=groups,
+        storm=storm,
         maintenance=maintenance,
     )

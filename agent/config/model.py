@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from agent.core.model import CheckPolicy, Escalation, GroupRule, Policy
 from agent.core.rota import Person, Schedule
+from agent.core.storm import StormRule
 from agent.core.windows import Window
 from agent.ports import (
     ActionType,
@@ -143,6 +144,7 @@ class Config:
     files: tuple[Path, ...] = ()
     sources: tuple[Source, ...] = ()  # the configuration files among them, the main one first
     groups: Mapping[str, GroupRule] = field(default_factory=dict)
+    storm: StormRule | None = field(default_factory=StormRule)
     maintenance: tuple[Window, ...] = ()
 
 

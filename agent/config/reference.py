@@ -11,6 +11,7 @@ from agent.config.envelope import (
     ChannelKeys,
     CheckKeys,
     Defaults,
+    GatherKeys,
     LogKeys,
     ProcessKeys,
     RestartOverrides,
@@ -22,6 +23,7 @@ from agent.config.maintenance import WindowKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, LayerKeys, PersonKeys, RouteKeys, ScheduleKeys
 from agent.config.schema import Schema, definitions, needed
+from agent.config.together import StormKeys
 from agent.ports import ActionType, ChannelType, CheckType, DrainType
 
 _HEAD = "| key | what it takes | default | meaning |\n|---|---|---|---|\n"
@@ -49,6 +51,13 @@ _SECTIONS: tuple[tuple[str, Model, str], ...] = (
         RouteKeys,
         "A list; the first that matches: `- {match: {severity: warning, team: db}, escalate: daytime}`.",
     ),
+    (
+        "storm",
+        StormKeys,
+        "Services that go down together are one incident, in which nothing is restarted: `storm: {services: 20}`; "
+        "`storm: off` pages each by itself.",
+    ),
+    ("gather", GatherKeys, "In `defaults` or of a service: `gather: {by: [group], wait: 30s, interval: 5m}`."),
     (
         "maintenance",
         WindowKeys,

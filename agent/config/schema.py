@@ -26,6 +26,7 @@ from agent.config.groups import GroupKeys
 from agent.config.maintenance import WindowKeys
 from agent.config.model import Tables
 from agent.config.rota_keys import EscalationKeys, PersonKeys, RouteKeys, ScheduleKeys
+from agent.config.together import OFF, StormKeys
 from agent.config.tree import FREE
 from agent.config.types import NAME_SCHEMA, ONE_OR_MORE
 from agent.core.durations import format_duration
@@ -39,6 +40,7 @@ def json_schema(tables: Tables) -> Schema:
     """What a file may hold, short forms and secret files included. It refuses nothing that `load` takes, but for text
     that merely looks like a number; what refers to other parts of the file only `load` can check."""
     envelopes: list[Model] = [
+        StormKeys,
         *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
         *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys, WindowKeys),
     ]
@@ -237,6 +239,10 @@ def _sections(tables: Tables, of: Mapping[Model, Schema]) -> dict[str, Schema]:
         "people": named({"anyOf": [of[PersonKeys], {"type": "null"}]}, "Who can be asked, and how."),
         "oncall": named(of[ScheduleKeys], "Who is on call, and when."),
         "escalation": named(of[EscalationKeys], "Who is asked, one step after the other."),
+        "storm": {
+            "description": "When services that go down together are one incident.",
+            "anyOf": [of[StormKeys], {"enum": [OFF, None]}],
+        },
         "routes": listed(of[RouteKeys], "Which escalation policy a service has: the first that matches."),
         "maintenance": listed(of[WindowKeys], "Planned times in which nobody is asked and nothing restarted."),
         "logs": listed(of[LogKeys], "Where log lines come from."),

@@ -17,7 +17,7 @@ from agent.config.registry import named_services
 from agent.config.report import Place, Report
 from agent.config.restarts import read_restart, review_actions
 from agent.config.tree import Entry
-from agent.core.model import CheckPolicy, Flapping, Policy, RestartPolicy
+from agent.core.model import CheckPolicy, Flapping, Gather, Policy, RestartPolicy
 
 T = TypeVar("T")
 
@@ -87,12 +87,20 @@ def _policy(
         runbook=keys.runbook,
         group=pool.one(keys.group),
         flapping=_flapping(keys, around, pool),
+        gather=_gather(keys, around, pool),
     )
 
 
 def _flapping(keys: ServiceKeys, around: Around, pool: Pool) -> Flapping | None:
     rate, calm = _either(keys.flapping, around.defaults.flapping), _either(keys.calm, around.defaults.calm)
     return pool.one(Flapping(at_most=rate.count, per=rate.per, calm=calm)) if rate.count else None
+
+
+def _gather(keys: ServiceKeys, around: Around, pool: Pool) -> Gather | None:
+    written = _either(keys.gather, around.defaults.gather)
+    if written is None or isinstance(written, str):
+        return None
+    return pool.one(Gather(by=written.by, wait=written.wait, interval=written.interval))
 
 
 def _check_dependencies(spec: ServiceSpec, known: Mapping[str, Place], place: Place, report: Report) -> None:

@@ -26,6 +26,7 @@ SECTIONS = (
     "escalation",
     "routes",
     "maintenance",
+    "storm",
     "logs",
     "include",
 )
@@ -50,6 +51,7 @@ class Tree:
     main: Place
     agent: object = None
     defaults: object = None
+    storm: object = None
     services: list[Entry] = field(default_factory=list)
     processes: list[Entry] = field(default_factory=list)
     channels: list[Entry] = field(default_factory=list)
@@ -74,6 +76,7 @@ def read_tree(path: Path, env: Mapping[str, str], report: Report, copy: Copy | N
     tree.complete = _read(document, reading) and isinstance(document.value, dict)
     top = _sections(document, SECTIONS, report)
     tree.agent, tree.defaults = top.get("agent"), top.get("defaults")
+    tree.storm = top.get("storm")
     _collect(document, top, tree, report)
     for included in copy.included() if copy else _included(tree, top.get("include"), report):
         tree.files.append(included.path)

@@ -6,7 +6,7 @@ matchers of a text must hold. `=~` and `!~` take an expression for the whole val
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -53,16 +53,21 @@ class Matcher:
         return f"{self.name}{self.sign}{_written(self.value)}"
 
     def holds(self, attributes: Mapping[str, str]) -> bool:
-        value = attributes.get(self.name, "")
+        return self.test()(attributes.get(self.name, ""))
+
+    def test(self) -> Callable[[str], bool]:
+        """What the value of its attribute is put to."""
+        wanted = self.value
         match self.sign:
             case Sign.IS:
-                return value == self.value
+                return lambda value: value == wanted
             case Sign.IS_NOT:
-                return value != self.value
+                return lambda value: value != wanted
             case Sign.LIKE:
-                return compiled(self.value).matches(value)
+                return compiled(wanted).matches
             case Sign.NOT_LIKE:
-                return not compiled(self.value).matches(value)
+                pattern = compiled(wanted)
+                return lambda value: not pattern.matches(value)
 
 
 @dataclass(frozen=True, slots=True)

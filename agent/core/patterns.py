@@ -8,6 +8,7 @@ Known are: literals, `.`, `[a-z]` and `[^a-z]`, `\\d \\w \\s` and their opposite
 `?`, `{2}`, `{2,}`, `{2,4}`, a backslash before anything that is no letter or digit, and `^` and `$` at the two ends.
 """
 
+import re
 import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _CLASSES: dict[str, Test] = {
     "W": lambda char: char not in _WORD,
     "S": lambda char: char not in " \t\n\r\f\v",
 }
+_PLAIN = re.compile(r"\^?([A-Za-z0-9_-]+)")
 _SPECIAL = frozenset("\\.[](){}|*+?^$")
 
 
@@ -56,6 +58,7 @@ class Pattern:
         if len(text) > LONGEST:
             raise ValueError(f"an expression of more than {LONGEST} characters")
         self.text = text
+        self._prefix = _prefix(text)
         whole = _Parser(text).parse()
         self._end = whole.end
         self._first = _reachable([whole.start])
@@ -63,6 +66,8 @@ class Pattern:
 
     def matches(self, text: str) -> bool:
         """Whether the whole text is what the expression stands for."""
+        if not text.startswith(self._prefix):
+            return False
         now = self._first
         for char in text:
             step = self._steps.get((now, char))
@@ -90,6 +95,15 @@ def compiled(text: str) -> Pattern:
 def quoted(text: str) -> str:
     """An expression for exactly this text."""
     return "".join(f"\\{char}" if char in _SPECIAL else char for char in text)
+
+
+def _prefix(text: str) -> str:
+    """What every text that matches begins with, as far as can be seen at once: most are told from others by it."""
+    plain = _PLAIN.match(text)
+    if plain is None or "|" in text:
+        return ""
+    follows = text[plain.end() : plain.end() + 1]
+    return plain[1][:-1] if follows and follows in "*?{" else plain[1]
 
 
 def _reachable(states: Iterable[_State]) -> frozenset[_State]:

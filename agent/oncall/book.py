@@ -1,6 +1,6 @@
 """The book of who is on call: schedules as configured, calendars as they were read, and what people changed."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -76,6 +76,10 @@ class Book:
             log.error("overrides_unreadable", error=f"{type(error).__name__}: {error}")
             return
         self._overrides = tuple(kept)
+
+    def adopt(self, overrides: Iterable[Override]) -> None:
+        """Take these for those in force; nothing is written."""
+        self._overrides = tuple(overrides)
 
     async def save(self) -> None:
         """Write what could not be written when it changed; for a timer."""

@@ -18,7 +18,7 @@ from agent.quiet.register import Reason, Register
 log = structlog.get_logger()
 
 OVERVIEW_AGE = timedelta(seconds=10)  # how old what scrapes and pages show of it may become
-AT_ONCE = 200  # services that are looked at before other work of the loop has its turn
+AT_ONCE = 20  # services that are looked at before other work of the loop has its turn
 
 
 @dataclass(frozen=True, slots=True)

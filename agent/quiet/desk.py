@@ -48,13 +48,14 @@ class Desk:
         self.book = book
         self._tell = tell
 
+    def known(self) -> set[str]:
+        """The attributes that services have."""
+        return {*BUILT_IN, *(label for subject in self.book.services() for label in subject.policy.labels)}
+
     def read(self, matchers: Sequence[str]) -> Matchers:
         """Matchers as people write them. Raises Refused, naming the nearest attribute that services have."""
-        known = {*BUILT_IN}
-        for subject in self.book.services():
-            known.update(subject.policy.labels)
         try:
-            return parse_all(matchers, known)
+            return parse_all(matchers, self.known())
         except ValueError as error:
             raise Refused(str(error)) from None
 

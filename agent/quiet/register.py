@@ -77,6 +77,9 @@ class Register:
     def empty(self) -> bool:
         return not self._silences and not self._windows
 
+    def __contains__(self, window: str) -> bool:
+        return window in self._windows
+
     def quiet(self, policy: Policy, incident: str, at: datetime) -> Quiet | None:
         """Why nobody is asked about the service of this policy, whose open incident this is (empty: none). `until` is
         when people may be asked again: times that overlap or follow on one another are one."""

@@ -74,8 +74,7 @@ class Gathering:
 
     def restore(self) -> None:
         """Boot, after the services and the signals were put under watch: what was gathered goes on."""
-        for watched in self._engine.table.values():
-            self.turned(watched)
+        self.use()
         members = self._members()
         for name in self._signals.names(KIND):
             incident = self._engine.table[name].row.state.incident
@@ -83,6 +82,11 @@ class Gathering:
                 message = self._messages[name] = _Message(incident.opened_at)
                 message.told, message.told_at = members.get(name, {}), self._clock.now()
                 message.ever = dict.fromkeys(message.told)
+
+    def use(self) -> None:
+        """Policies may have changed."""
+        for watched in self._engine.table.values():
+            self.turned(watched)
 
     def look(self) -> None:
         """Several times a second: send what is due."""

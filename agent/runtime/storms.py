@@ -115,6 +115,15 @@ class Storms:
         open_ones = ((watched, watched.row.state.incident) for watched in self._sick.values())
         return [watched for watched, incident in open_ones if incident is not None and NAME in incident.held_by]
 
+    def use(self, rule: StormRule | None) -> None:
+        """Another rule from now on; without one a storm that is on is over."""
+        self.rule = rule
+        if rule is None and self._storm.phase is not Phase.CLEAR:
+            before, self._storm = self._storm, Storm()
+            self._over_at = self._clock.now()
+            if before.on:
+                self._close(before)
+
     def look(self) -> None:
         """Every second: what time alone changes, and the message."""
         for name in [name for name in self._sick if name not in self._engine.table]:

@@ -24,6 +24,7 @@ class Together:
     def __init__(self, engine: Engine, clock: Clock, signals: Signals, rule: StormRule | None) -> None:
         self.storms = Storms(engine, clock, signals, rule)
         self.gathering = Gathering(engine, clock, signals)
+        self._engine = engine
         self._clock = clock
         self._looked_at = float("-inf")
         engine.also_upstream = self.parents
@@ -44,6 +45,12 @@ class Together:
         """Boot, after the services and the signals were put under watch and before anything is decided."""
         self.storms.restore()
         self.gathering.restore()
+
+    def use(self, rule: StormRule | None) -> None:
+        """A new configuration is in force: what is held or gathered by the old one is looked at again."""
+        self.storms.use(rule)
+        self.gathering.use()
+        self._engine.review()
 
     def look(self) -> None:
         """Every round of the decision loop."""

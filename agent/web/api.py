@@ -19,8 +19,11 @@ from agent.web.beats import BeatEndpoint
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 from agent.web.gate import Gate, Refusal
+from agent.web.maintenance import MaintenanceApi
+from agent.web.oncall import OnCallApi
 from agent.web.operators import OperatorApi
 from agent.web.pages import page_routes
+from agent.web.silences import SilenceApi
 from agent.web.slack import PREFIX as SLACK
 from agent.web.slack import SlackApi
 from agent.web.views import limits, readiness, service_brief, service_full, worst_first
@@ -32,6 +35,7 @@ log = structlog.get_logger()
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_EVENTS = 1000
+PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, SlackApi)
 
 
 def create_app(deps: WebDeps) -> ASGIApp:
@@ -39,7 +43,7 @@ def create_app(deps: WebDeps) -> ASGIApp:
     the gate."""
     api = Api(deps)
     routes = Starlette(
-        routes=[*api.routes(), *OperatorApi(deps).routes(), *SlackApi(deps).routes(), *page_routes(deps)],
+        routes=[*api.routes(), *(route for part in PARTS for route in part(deps).routes()), *page_routes(deps)],
         exception_handlers={StoreUnavailable: _store_unavailable, HTTPException: _http_error, 500: _crashed},
     )
     beats = BeatEndpoint(deps)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from agent.core.events import Input
 from agent.core.model import Policy
 from agent.operations import Operations
-from agent.ports import BeatIntake, Said, ServiceRow, Store, Vitals
+from agent.ports import BeatIntake, OnCall, Said, ServiceRow, Store, Vitals
+from agent.quiet.desk import Desk
 
 
 def utc_now() -> datetime:
@@ -34,8 +35,9 @@ class WebDeps:
     `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
     with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
     not name. `tell` hands the core an input of that service, `redact` takes registered secrets out of a text,
-    `operations` is what people do about incidents. `signed` says who takes what Slack posts, by the secret that it is
-    signed with.
+    `operations` is what people do about incidents, `desk` their silences and windows. `signed` says who takes what
+    Slack posts, by the secret that it is signed with.
+    `oncall` is the book of who is on call.
     """
 
     agent: str
@@ -53,4 +55,6 @@ class WebDeps:
     tokens: tuple[str, ...] = ()
     redact: Callable[[str], str] = _unchanged
     operations: Operations | None = None
+    oncall: OnCall | None = None
+    desk: Desk | None = None
     now: Callable[[], datetime] = utc_now

@@ -18,6 +18,7 @@ from agent.core.events import Event, EventKind
 from agent.core.model import Health, Incident
 from agent.ports import Run, ServiceRow, StoreUnavailable
 from agent.web.deps import WebDeps
+from agent.web.quiet_views import quiet_table
 from agent.web.strip import going_on, spoken, strip
 from agent.web.views import WORST_FIRST, limits, readiness, worst_check, worst_first
 
@@ -115,6 +116,7 @@ class Pages:
             total=len(rows),
             incidents=incidents[:MOST_STRIPS],
             more_incidents=len(incidents[MOST_STRIPS:]),
+            quiet=quiet_table(self._deps.desk.book) if self._deps.desk else None,
             worst=rows[0].state.health if rows else Health.PENDING,
         )
 

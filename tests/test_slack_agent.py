@@ -1,0 +1,227 @@
+"""Slack and a whole agent: what is pressed in the message under a page, and what becomes of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from agent.app import TABLES, App
+from agent.config.load import load
+from agent.core.events import EventKind
+from agent.reload import Reloader
+from tests.servers import free_port
+from tests.slack_people import SIGNING_SECRET, People
+from tests.slack_rooms import Posted
+from tests.slack_standin import APP_TOKEN, TOKEN, SlackStandIn
+
+ALICE = "alice (U0ALICE)"
+TOKEN_OF_THE_AGENT = "s3cret-of-the-agent"
+
+
+@dataclass
+class World:
+    people: People
+    app: App
+    reloader: Reloader
+    folder: Path
+
+    @property
+    def sign(self) -> Path:
+        """The file that the service is well as long as it exists."""
+        return self.folder / "sign"
+
+    @property
+    def restarted(self) -> Path:
+        return self.folder / "restarted"
+
+    def message(self) -> Posted:
+        return self.people.slack.messages()[0]
+
+    async def until(self, so: Callable[[], object], within: float = 20.0) -> None:
+        async with asyncio.timeout(within):
+            while not so():  # noqa: ASYNC110 - what is looked at is told by no event
+                await asyncio.sleep(0.02)
+
+    async def paged(self) -> Posted:
+        self.sign.unlink()
+        await self.until(self.people.slack.messages)
+        return self.message()
+
+    async def timeline(self, kind: EventKind) -> list[str]:
+        since = self.app.vitals.started
+        return [event.text for event in await self.app.store.history("web", since=since) if event.kind is kind]
+
+    async def get(self, path: str) -> str:
+        headers = {"Authorization": f"Bearer {TOKEN_OF_THE_AGENT}"}
+        url = f"http://127.0.0.1:{self.app.server.port}{path}"
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+            return await answer.text()
+
+
+PEOPLE = {
+    "people": {"alice": {"contacts": {"oncall": "U0ALICE"}}},
+    "escalation": {"default": {"steps": [{"notify": ["alice"], "wait": "5m"}]}},
+}
+
+
+def configuration(
+    folder: Path, url: str, *, mode: str = "off", people: dict[str, Any] | None = None, **options: Any
+) -> dict[str, Any]:
+    restart = {"command": ["/usr/bin/touch", str(folder / "restarted")], "mode": mode, "verify": "30s"}
+    slack = {"type": "slack", "token": TOKEN, "channel": "C0000000001", "api_url": url, "per_second": 50}
+    return {
+        "agent": {
+            "name": "test",
+            "listen": f"127.0.0.1:{free_port()}",
+            "store": f"sqlite:///{folder}/state.db",
+            "tokens": [TOKEN_OF_THE_AGENT],
+        },
+        "services": [
+            {
+                "name": "web",
+                "checks": [{"file": str(folder / "sign"), "name": "there", "every": "1s", "retry": "100ms"}],
+                "page": ["oncall"],
+                "restart": restart,
+            }
+        ],
+        "channels": {"oncall": slack | {"app_token": APP_TOKEN} | options},
+        **(people or {}),
+    }
+
+
+@asynccontextmanager
+async def world(folder: Path, **config: Any) -> AsyncIterator[World]:
+    (folder / "sign").touch()
+    async with People(SlackStandIn()) as people:
+        path = folder / "config.yaml"
+        path.write_text(yaml.safe_dump(configuration(folder, people.slack.url, **config)))
+        app = App(load(path, TABLES))
+        await app.start()
+        try:
+            yield World(people, app, Reloader(app, path), folder)
+        finally:
+            await app.stop()
+
+
+async def test_an_acknowledgement_from_slack_stops_the_clock_and_shows_in_the_message(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        message = await here.paged()
+        assert set(message.buttons) == {"Ack", "Silence 1 h"}
+        await here.people.press(message, "Ack")
+        assert (await here.people.whispered()).shown == f"web: {ALICE} has taken it on."
+        await here.until(lambda: "*Acknowledged*" in here.message().shown)
+        assert set(here.message().buttons) == {"Silence 1 h"}
+        assert any(ALICE in text for text in await here.timeline(EventKind.ACKNOWLEDGED))
+        here.sign.touch()
+        await here.until(lambda: here.message().shown.startswith("✅"))
+        assert here.message().buttons == {}
+        assert "codeblue_answers_total" in await here.get("/metrics")
+
+
+async def test_a_button_of_an_incident_that_is_over_does_nothing_to_the_next(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        old = (await here.paged()).buttons["Ack"]
+        here.sign.touch()
+        await here.until(lambda: here.message().shown.startswith("✅"))
+        here.sign.unlink()
+        await here.until(lambda: len(here.people.slack.messages()) == 2)
+        await here.people.press_button(here.message(), old)
+        assert "that incident is over" in (await here.people.whispered()).shown
+        assert here.app.engine.table["web"].row.state.incident.ack is None
+        await here.until(lambda: here.app.engine.table["web"].row.state.incident)
+        (noted,) = await here.timeline(EventKind.NOTED)
+        assert noted.startswith(f"{ALICE} wanted to acknowledge it from Slack, and was refused")
+
+
+async def test_a_restart_from_slack_is_done_once_and_by_whom_stands_in_the_timeline(tmp_path: Path) -> None:
+    async with world(tmp_path, mode="ask", may={"restart": ["U0ALICE"], "approve": ["U0ALICE"]}) as here:
+        message = await here.paged()
+        await here.until(lambda: "Approve restart" in here.message().buttons)
+        question = message.buttons["Approve restart"]
+        await here.people.press_button(message, question, "U0BOB")
+        assert "channels.oncall.may.approve doesn't name you" in (await here.people.whispered()).shown
+        assert not here.restarted.exists()
+        await here.people.press_button(message, question)
+        await here.people.whispered(2)
+        await here.until(here.restarted.exists)
+        assert any(ALICE in text for text in await here.timeline(EventKind.APPROVED))
+        await here.people.press_button(message, question)
+        assert "nothing waits for this approval" in (await here.people.whispered(3)).shown
+
+
+async def test_a_page_to_a_person_is_acknowledged_from_his_direct_message(tmp_path: Path) -> None:
+    async with world(tmp_path, people=PEOPLE) as here:
+        await here.paged()
+        await here.until(lambda: here.people.slack.direct("U0ALICE").posted)
+        direct = here.people.slack.direct("U0ALICE").posted[0]
+        await here.until(lambda: here.message().pings)  # the channel's message mentions who is paged
+        await here.people.press(direct, "Ack")
+        assert (await here.people.whispered()).shown == f"web: {ALICE} has taken it on."
+        await here.until(lambda: "Ack" not in {**direct.buttons, **here.message().buttons})
+        here.sign.touch()
+        await here.until(lambda: direct.shown.startswith("✅") and here.message().shown.startswith("✅"))
+        assert {**direct.buttons, **here.message().buttons} == {}
+
+
+async def test_a_silence_from_slack_is_the_service_s_own(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.people.press(await here.paged(), "Silence 1 h")
+        assert "web" in (await here.people.whispered()).shown
+        await here.until(lambda: here.app.engine.table["web"].row.state.incident.quiet)
+
+
+async def test_a_command_is_answered_by_the_agent(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.people.connected()
+        await here.people.command("status")
+        assert "well" in (await here.people.whispered()).shown
+        await here.people.command("ack wbe")
+        assert "did you mean 'web'?" in (await here.people.whispered(2)).shown
+
+
+async def test_over_http_the_signature_is_all_that_is_needed(tmp_path: Path) -> None:
+    async with world(tmp_path, app_token=None, signing_secret=SIGNING_SECRET) as here:
+        here.people.http = f"http://127.0.0.1:{here.app.server.port}"
+        await here.people.press(await here.paged(), "Ack")
+        await here.until(lambda: "*Acknowledged*" in here.message().shown)
+        assert here.people.statuses == [200]
+        assert await here.people.post("interactive", {"type": "block_actions"}, secret="another") == 403
+
+
+async def test_an_agent_that_hears_nobody_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.people.connected()
+        here.people.slack.fail_next("apps.connections.open", error="invalid_auth", times=1_000)
+        await here.people.links[0].ws.close()
+        await here.until(lambda: here.app.vitals.channel_trouble)
+        await here.app.pagers.look_again()  # it can post, but that is not all
+        assert "invalid_auth" in here.app.vitals.channel_trouble["oncall"]
+        assert 'codeblue_channel_trouble{channel="oncall"} 1.0' in await here.get("/metrics")
+        assert "oncall" in await here.get("/readyz")
+
+
+async def test_who_may_do_what_is_reloaded(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        message = await here.paged()
+        config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+        config["channels"]["oncall"]["may"] = {"ack": ["U0BOB"]}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        assert await here.reloader.reload()
+        await here.people.connected(2)
+        await here.people.press(message, "Ack")
+        assert "channels.oncall.may.ack doesn't name you" in (await here.people.whispered()).shown
+
+
+@pytest.mark.parametrize("token", ["app_token", "token"])
+async def test_a_token_that_does_not_work_is_refused_at_start(tmp_path: Path, token: str) -> None:
+    from agent.config.model import ConfigError
+
+    with pytest.raises(ConfigError, match="its credentials do not work"):
+        async with world(tmp_path, **{token: "xapp-1-wrong"}):
+            pass
