@@ -42,7 +42,8 @@ class SlackPosting:
             return True
         arguments: dict[str, Any] = {"channel": where, "ts": ts, "parse": "none"}
         if key := opening.data.get("key"):
-            arguments["metadata"] = _metadata(notice, key=key, shown=notice.at.isoformat())
+            kept = {"key": key, "kind": str(NoticeKind.OPENED)}  # it stays what it was posted as
+            arguments["metadata"] = _metadata(notice, **kept, shows=str(notice.kind), shown=notice.at.isoformat())
         try:
             await self._write("chat.update", arguments, message, notice)
         except SlackRefused as refused:
@@ -115,7 +116,7 @@ class SlackPosting:
         if known is None and notice.at < self._made:
             try:
                 said = await shown_by(self._api, where, ts)
-                known = datetime.fromisoformat(said["shown"]), said.get("kind") == NoticeKind.RESOLVED
+                known = datetime.fromisoformat(said["shown"]), said.get("shows") == NoticeKind.RESOLVED
             except (SlackRefused, KeyError, ValueError):
                 return False
         return known is not None and known > moment
