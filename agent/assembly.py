@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from sys import intern
 from typing import cast
 
 from pydantic import BaseModel, SecretStr
 
 from agent.config.model import ActionSpec, CheckSpec, Config, ServiceSpec
+from agent.core.few import few
 from agent.core.model import Outcome, Restart, ServiceState
 from agent.ports import (
     ActionOutcome,
@@ -60,16 +62,16 @@ def _watch(
     version: int,
     known: Watched | None,
 ) -> Watched:
-    probes = {}
+    probes: dict[str, Probe] = {}
     for check in spec.checks:
         old = known.probes.get(check.name) if known else None
         probes[check.name] = old if old is not None and _same(old, check) else make_probe(check, old)
-    row.checks = {name: probe.row for name, probe in probes.items()}
+    row.checks = few({name: probe.row for name, probe in probes.items()})
     row.depends_on = spec.policy.depends_on
     watched = Watched(
         row=row,
         policy=spec.policy,
-        probes=probes,
+        probes=few(probes),
         version=version,
         upstream=relation[0],
         downstream=relation[1],
@@ -95,7 +97,7 @@ def make_probe(check: CheckSpec, old: Probe | None) -> Probe:
         row=row or CheckRow(service=check.service, check=check.name, type=check.type.name),
         every=check.every,
         cron=(check.cron.expression, check.cron.zone) if check.cron else None,
-        host=check.type.host(check.options) if check.type.host else "",
+        host=intern(check.type.host(check.options)) if check.type.host else "",
     )
 
 

@@ -9,8 +9,9 @@ import typer
 
 from agent import __version__
 from agent.commands import operating
+from agent.commands.counted import counted
 from agent.commands.oncall import oncall
-from agent.commands.terminal import asked, counted, duration, err, fail, out, read, refused, show
+from agent.commands.terminal import asked, duration, err, fail, out, read, refused, show
 
 app = typer.Typer(
     name="codeblue",
@@ -59,21 +60,12 @@ def run(
     ] = None,
 ) -> None:
     """Run the agent until TERM or INT. HUP reloads the configuration."""
-    from agent.commands.run import run as run_agent
-    from agent.config.model import ConfigError
-    from agent.telemetry.logging import configure
-    from agent.web.server import CannotListen
+    from agent.commands.run import run_to_end
 
-    try:
-        configure(log_level, log_json)
-    except ValueError as error:
-        raise fail(str(error), 2) from None
-    try:
-        run_agent(config, allow_unverified=allow_unverified, last_good=last_good)
-    except ConfigError as error:
-        raise refused(error) from None
-    except CannotListen as error:
-        raise fail(str(error)) from None
+    code = run_to_end(
+        config, allow_unverified=allow_unverified, last_good=last_good, log_level=log_level, log_json=log_json
+    )
+    raise typer.Exit(code)
 
 
 @app.command()

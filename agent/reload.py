@@ -11,8 +11,11 @@ from agent.config.diff import Changes, changes
 from agent.config.last_good import keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
+from agent.runtime.memory import settle
 
 log = structlog.get_logger()
+
+MANY = 1000  # services: after a change of so many, memory is put in order as after the start
 
 
 class Reloader:
@@ -66,6 +69,8 @@ class Reloader:
         app.pagers.use(connected)
         app.pagers.keep(new.channels)
         await _apply(app, difference)
+        if sum(map(len, (difference.services.added, difference.services.removed, difference.services.changed))) >= MANY:
+            settle()
         self._seen = fingerprint(new, self._path)
         app.vitals.config_trouble = ""
         app.metrics.config_read(success=True)

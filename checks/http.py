@@ -16,6 +16,7 @@ from agent.ports import CheckContext, CheckType, HttpAnswer, HttpRequest
 from agent.threads import Busy, OwnThreads
 from checks.address import family_number
 from checks.certificate import Limits, certificate_finding, certificate_values
+from checks.each_address import ask_each
 from checks.http_expect import Finding, body_text, findings, status_text
 from checks.http_options import Expect, HttpOptions
 from checks.match import TooSlow
@@ -33,7 +34,16 @@ _QUERY_VALUE = re.compile(r"(?<==)[^&#]+")
 async def check_http(options: HttpOptions, ctx: CheckContext) -> CheckResult:
     """PASS when the whole answer came in time and is as expected; WARN for a slow one or a certificate that runs out
     soon; UNKNOWN when the agent itself lacked something, or an expression takes too long on what was answered."""
-    answer = await ctx.tools.http.fetch(_request(options, ctx))
+    if options.addresses == "each":
+        return await ask_each(host(options), family_number(options.family), ctx, partial(_ask, options))
+    return await _ask(options, "", ctx)
+
+
+async def _ask(options: HttpOptions, address: str, ctx: CheckContext) -> CheckResult:
+    """One request: to this address, or as the name says where none is given."""
+    request = _request(options, ctx)
+    request.resolve_to = address or None
+    answer = await ctx.tools.http.fetch(request)
     values = _figures(answer.status, len(answer.body))
     if not answer.error and answer.status == 200 and options.expect is None and answer.certificate_expires is None:
         return ctx.passed("200 OK", phases=answer.phases, values=values, target=answer.address)

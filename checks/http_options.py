@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from agent.durations import Duration
 from agent.ports import Options
 from checks.address import Family
+from checks.each_address import ABOUT as EACH
+from checks.each_address import Addresses
 from checks.json_path import parse_path
 from checks.match import PatternText, TextOrPattern, check_expectation
 
@@ -146,6 +148,7 @@ class HttpOptions(Options):
     family: Family = Field(
         default="any", description="which addresses of the name are tried: IPv4 (4), IPv6 (6) or both"
     )
+    addresses: Addresses = Field(default="any", description=EACH)
     verify: bool = Field(
         default=True, description="false: takes a certificate that is not trusted; the time it has left still counts"
     )

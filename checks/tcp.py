@@ -7,13 +7,14 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
 
 from agent.core.model import CheckResult
 from agent.ports import CheckContext, CheckType, ResolveError
 from checks.address import family_number, join_address, split_address
+from checks.each_address import ask_each
 from checks.match import TooSlow, searched, slashed
 from checks.tcp_options import TcpOptions, unescape
 
@@ -34,7 +35,8 @@ class _Failed(Exception):
 class _Probe:
     """One run: what it asks, how much time is left, and what it found so far."""
 
-    def __init__(self, options: TcpOptions, ctx: CheckContext) -> None:
+    def __init__(self, options: TcpOptions, ctx: CheckContext, only: str) -> None:
+        self.only = only
         self.options = options
         self.resolver = ctx.tools.resolver
         self.timeout = ctx.timeout
@@ -59,6 +61,8 @@ class _Probe:
             connection.close()
 
     async def addresses(self) -> Sequence[str]:
+        if self.only:
+            return (self.only,)
         if _LITERAL.fullmatch(self.host):
             return (self.host,)
         try:
@@ -173,7 +177,14 @@ class _Probe:
 async def check_tcp(options: TcpOptions, ctx: CheckContext) -> CheckResult:
     """PASS when the connection is taken and the expected answer comes in time; UNKNOWN when the agent itself lacked
     something to ask with."""
-    probe = _Probe(options, ctx)
+    if options.addresses == "each":
+        return await ask_each(host(options), family_number(options.family), ctx, partial(_ask, options))
+    return await _ask(options, "", ctx)
+
+
+async def _ask(options: TcpOptions, address: str, ctx: CheckContext) -> CheckResult:
+    """One connection: to this address, or to whichever of the name's takes it where none is given."""
+    probe = _Probe(options, ctx, address)
     try:
         await probe.run()
     except _Failed as failed:

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from agent.ports import Options
 from checks.address import AddressText, Family
+from checks.each_address import ABOUT as EACH
+from checks.each_address import Addresses
 from checks.match import slashed
 
 _ESCAPE = re.compile(r"\\(?:([rnt0\\])|x([0-9a-fA-F]{2})|(.|$))", re.DOTALL)
@@ -53,6 +55,7 @@ class TcpOptions(Options):
     family: Family = Field(
         default="any", description="which addresses of the name are tried: IPv4 (4), IPv6 (6) or both"
     )
+    addresses: Addresses = Field(default="any", description=EACH)
     tls: bool = Field(default=False, description="true: shakes hands in TLS before anything is sent")
     verify: bool = Field(default=True, description="false: takes a certificate that is not trusted; needs tls")
     ca_file: str | None = Field(default=None, description="PEM file of trusted certificates, instead of the host's own")

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from agent.app import TABLES
 from agent.assembly import log_path
 from agent.cli import app
+from agent.commands.counted import counted
 from agent.commands.show import explanation
-from agent.commands.terminal import counted
 from agent.config.load import load
 from agent.logs.store import LogStore
 

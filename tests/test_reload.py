@@ -50,7 +50,7 @@ class Bench:
         return self.app.engine.table[service].probes[check]
 
     def scheduled(self) -> set[str]:
-        return set(self.app.scheduler._where)
+        return {probe.key for slot in self.app.scheduler._slots.values() for probe in slot.probes}
 
 
 @pytest.fixture

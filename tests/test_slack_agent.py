@@ -163,6 +163,7 @@ async def test_a_page_to_a_person_is_acknowledged_from_his_direct_message(tmp_pa
         await here.people.press(direct, "Ack")
         assert (await here.people.whispered()).shown == f"web: {ALICE} has taken it on."
         await here.until(lambda: "Ack" not in {**direct.buttons, **here.message().buttons})
+        assert here.message().pings == ["<@U"]  # the channel sees who was paged
         here.sign.touch()
         await here.until(lambda: direct.shown.startswith("✅") and here.message().shown.startswith("✅"))
         assert {**direct.buttons, **here.message().buttons} == {}

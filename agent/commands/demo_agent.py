@@ -59,7 +59,7 @@ class DemoAgent:
         self._telling = False
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self._config), "--log-json"]
+        command = [sys.executable, "-m", "agent.daemon", "run", "--config", str(self._config), "--log-json"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -11,21 +11,50 @@ import uvloop
 
 from agent.app import TABLES, App
 from agent.assembly import secrets_of
-from agent.commands.terminal import counted
+from agent.commands.counted import counted
 from agent.config.last_good import find, keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
 from agent.reload import Reloader
-from agent.runtime.memory import settle
-from agent.telemetry.logging import register_secret
+from agent.runtime.memory import frugal, settle
+from agent.telemetry.logging import configure, register_secret
+from agent.web.server import CannotListen
 
 log = structlog.get_logger()
+
+
+def run_to_end(config: Path, *, allow_unverified: bool, last_good: bool, log_level: str, log_json: bool | None) -> int:
+    """Run until told to stop. What keeps it from that is said on standard error. Returns the exit code."""
+    try:
+        configure(log_level, log_json)
+    except ValueError as error:
+        return _failed(str(error), 2)
+    try:
+        run(config, allow_unverified=allow_unverified, last_good=last_good)
+    except ConfigError as error:
+        return _refused(error)
+    except CannotListen as error:
+        return _failed(str(error), 1)
+    return 0
+
+
+def _failed(message: str, code: int) -> int:
+    from agent.commands.terminal import fail  # what draws on terminals is no part of a daemon that runs
+
+    return fail(message, code).exit_code
+
+
+def _refused(error: ConfigError) -> int:
+    from agent.commands.terminal import refused
+
+    return refused(error).exit_code
 
 
 def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> None:
     """Run until told to stop. Where the files cannot be used it goes on with the last ones that could, and says so,
     unless `last_good` is false. Raises ConfigError for a configuration (without such a copy) or a pager that cannot be
     used, and CannotListen for an address in use."""
+    frugal()
     config, refused = _read(path, last_good=last_good)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused))

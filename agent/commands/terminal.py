@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from rich.console import Console, RenderableType
 
+from agent.commands.counted import counted
+
 WIDE = 1000  # columns; what is piped is not folded
 out = Console(width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
@@ -54,11 +56,6 @@ def duration(text: str) -> str:
         return format_duration(parse_duration(text))
     except ValueError as error:
         raise fail(f"--since: {error}", 2) from None
-
-
-def counted(count: int, what: str) -> str:
-    """ "1 check", "2 checks"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, service: str = "", method: str = "") -> Any:

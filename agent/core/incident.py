@@ -25,6 +25,7 @@ from agent.core.events import (
     ServiceRemoved,
     Ticked,
 )
+from agent.core.few import few
 from agent.core.health import advance, health_of
 from agent.core.model import (
     NO_TEXT,
@@ -111,7 +112,7 @@ def _observed(draft: Draft, event: Observed) -> None:
     before = draft.state.checks.get(event.check, CheckState())
     after = advance(before, result, policy)
     if after is not before:
-        draft.change(checks={**draft.state.checks, event.check: after})
+        draft.change(checks=few({**draft.state.checks, event.check: after}))
         _tell(draft, event.check, before, after)
     _settle_health(draft)
     if after.misses > before.misses and not after.down and policy.retry:

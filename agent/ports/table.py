@@ -26,7 +26,7 @@ class CheckRow:
     runs: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     run_since: float = 0.0  # the present run of equal verdict and reason began
     run_count: int = 0
-    series: tuple[bytes, ...] | None = None  # the metric renderer's prebuilt prefixes
+    series: bytes | None = None  # the metric renderer's prebuilt labels
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -35,9 +35,8 @@ class ServiceRow:
 
     name: str
     state: ServiceState
-    checks: dict[str, CheckRow] = field(default_factory=dict)
+    checks: Mapping[str, CheckRow] = field(default_factory=dict)
     depends_on: tuple[str, ...] = ()
-    series: tuple[bytes, ...] | None = None
 
     @property
     def health(self) -> Health:

@@ -2,12 +2,15 @@
 
 import errno
 import ssl
+from array import array
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pycurl
 
+from agent.core.few import Few
+from agent.core.model import NOTHING
 from agent.runtime.resolver import starved
 
 # libcurl's result codes by slug: https://curl.se/libcurl/c/libcurl-errors.html. Whatever is in none of these is
@@ -87,23 +90,29 @@ def slug(curl: pycurl.Curl, code: int, message: str) -> str:
     return _SLUGS.get(code, "protocol")
 
 
-def phases(curl: pycurl.Curl, looked_up: float, *, https: bool) -> dict[str, float]:
+def phases(curl: pycurl.Curl, looked_up: float, *, https: bool) -> Mapping[str, float]:
     """Seconds spent in each phase that the transfer got through; a phase that did not end is left out."""
     get = curl.getinfo
     named, connected, secured = get(pycurl.NAMELOOKUP_TIME), get(pycurl.CONNECT_TIME), get(pycurl.APPCONNECT_TIME)
     if not connected:
-        return {"dns": looked_up + named} if named else {}
-    seconds = {"dns": looked_up + named, "connect": connected - named}
+        return Few(_LOOKED_UP, array("d", (looked_up + named,))) if named else NOTHING
+    # After a handshake that ran out of time libcurl says all the same that a transfer began.
+    first = get(pycurl.STARTTRANSFER_TIME) if secured or not https else 0.0
+    seconds = [looked_up + named, connected - named]
     if secured:
-        seconds["tls"] = secured - connected
-        connected = secured
-    elif https:
-        return seconds  # libcurl says that a transfer began when the handshake's time ran out
-    first = get(pycurl.STARTTRANSFER_TIME)
+        seconds.append(secured - connected)
     if first:
-        seconds["first_byte"] = first - connected
-        seconds["transfer"] = get(pycurl.TOTAL_TIME) - first
-    return seconds
+        seconds += (first - (secured or connected), get(pycurl.TOTAL_TIME) - first)
+    return Few(_PHASES[bool(secured), bool(first)], array("d", seconds))
+
+
+_LOOKED_UP = ("dns",)
+_PHASES = {  # by whether there was a handshake, and an answer
+    (False, False): ("dns", "connect"),
+    (True, False): ("dns", "connect", "tls"),
+    (False, True): ("dns", "connect", "first_byte", "transfer"),
+    (True, True): ("dns", "connect", "tls", "first_byte", "transfer"),
+}
 
 
 class Headers(Mapping[str, str]):

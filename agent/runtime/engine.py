@@ -191,7 +191,7 @@ class Engine:
     # ------------------------------------------------------------------------------------------ one service
 
     def _put(self, watched: Watched, item: Input | Sighting) -> None:
-        watched.inbox.append(item)
+        watched.inbox = (*watched.inbox, item)
         if watched.task is None:
             watched.task = asyncio.get_running_loop().create_task(self._drain(watched))
             self._tasks.add(watched.task)
@@ -200,7 +200,7 @@ class Engine:
     async def _drain(self, watched: Watched) -> None:
         try:
             while watched.inbox:
-                item = watched.inbox.pop(0)
+                item, watched.inbox = watched.inbox[0], watched.inbox[1:]
                 try:
                     await self._handle(watched, item)
                 except Exception:
@@ -362,7 +362,7 @@ class Engine:
             if not probes:
                 continue
             longest = max(probe.timeout for probe in probes)
-            parent.being_looked_at = {probe.name for probe in probes}
+            parent.being_looked_at = frozenset(probe.name for probe in probes)
             for probe in probes:
                 probe.settled = False  # so that its next run is heard of even when it passes
                 self.run_again(probe)
@@ -371,7 +371,7 @@ class Engine:
     def _seen(self, watched: Watched, probe: Probe) -> None:
         """A run was decided on: a service that is being looked at may be done with it."""
         if probe.name in watched.being_looked_at:
-            watched.being_looked_at.discard(probe.name)
+            watched.being_looked_at -= {probe.name}
             probe.settled = steady(watched.row.state.checks.get(probe.name, CheckState()))
             if not watched.being_looked_at:
                 self._looked_at(watched)
@@ -379,7 +379,7 @@ class Engine:
     def _looked_at(self, parent: Watched) -> None:
         if parent.look_ends is not None:
             parent.look_ends.cancel()
-        parent.being_looked_at, parent.look_ends = set(), None
+        parent.being_looked_at, parent.look_ends = frozenset(), None
         self._tell_dependants(parent)
 
 

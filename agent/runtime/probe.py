@@ -1,7 +1,8 @@
 """One check of the running configuration, and the service that it belongs to, as the runtime holds them."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -51,12 +52,12 @@ class Watched:
 
     row: ServiceRow
     policy: Policy
-    probes: dict[str, Probe]
+    probes: Mapping[str, Probe]
     version: int = 0
     upstream: tuple[str, ...] = ()  # everything it depends on, near and far
     downstream: tuple[str, ...] = ()  # everything that depends on it
     remote: bool = False  # some check needs the network
-    inbox: list[Input | Sighting] = field(default_factory=list)
+    inbox: tuple[Input | Sighting, ...] = ()
     task: asyncio.Task[None] | None = None  # works off the inbox
-    being_looked_at: set[str] = field(default_factory=set)  # checks run afresh because a dependant missed a beat
+    being_looked_at: frozenset[str] = frozenset()  # checks run afresh because a dependant missed a beat
     look_ends: asyncio.TimerHandle | None = None

@@ -24,7 +24,7 @@ class Slot:
     def __init__(self, every: timedelta, offset: timedelta) -> None:
         self.every = every.total_seconds()
         self.phase = offset.total_seconds()
-        self.probes: dict[str, Probe] = {}
+        self.probes: list[Probe] = []
         self.last = float("-inf")  # monotonic time of the last firing
 
     def lateness(self, wall: float, monotonic: float) -> float:
@@ -50,7 +50,6 @@ class Scheduler:
             timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 3}
         )
         self._slots: dict[tuple[timedelta, timedelta], Slot] = {}
-        self._where: dict[str, Slot] = {}
         self._crons: dict[str, Probe] = {}
         self._first: set[asyncio.TimerHandle] = set()
 
@@ -82,14 +81,8 @@ class Scheduler:
         for probe in probes:
             if self._crons.pop(probe.key, None) is not None:
                 self._aps.remove_job(f"cron/{probe.key}")
-            slot = self._where.pop(probe.key, None)
-            if slot is None:
-                continue
-            slot.probes.pop(probe.key, None)
-            if not slot.probes:
-                every, offset = timedelta(seconds=slot.every), timedelta(seconds=slot.phase)
-                self._slots.pop((every, offset), None)
-                self._aps.remove_job(_job_id(slot))
+            elif probe.every is not None:
+                self._remove_from_slot(probe, probe.every)
 
     def realign(self) -> None:
         """Recompute every next moment from the clock as it is now."""
@@ -103,9 +96,17 @@ class Scheduler:
         if slot is None:
             slot = self._slots[every, offset] = Slot(every, offset)
             self._aps.add_job(self._fire, Grid(every, offset), args=[slot], id=_job_id(slot))
-        key = probe.key  # one text for both tables
-        slot.probes[key] = probe
-        self._where[key] = slot
+        slot.probes.append(probe)
+
+    def _remove_from_slot(self, probe: Probe, every: timedelta) -> None:
+        found = every, phase(probe.key, every)
+        slot = self._slots.get(found)
+        if slot is None or probe not in slot.probes:
+            return
+        slot.probes.remove(probe)
+        if not slot.probes:
+            del self._slots[found]
+            self._aps.remove_job(_job_id(slot))
 
     def _add_cron(self, probe: Probe) -> None:
         expression, zone = probe.cron or ("", "UTC")
@@ -133,7 +134,7 @@ class Scheduler:
         self._late(slot.lateness(self._clock.now().timestamp(), monotonic), len(slot.probes))
         slot.last = monotonic
         start = self._start
-        probes = tuple(slot.probes.values())
+        probes = tuple(slot.probes)
         for begin in range(0, len(probes), AT_ONCE):
             if begin:
                 await asyncio.sleep(SLOT.total_seconds() * AT_ONCE / len(probes))

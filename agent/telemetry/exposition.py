@@ -58,8 +58,8 @@ _RUNS_FORMAT = b"".join(
 def _labels(row: CheckRow) -> bytes:
     if row.series is None:
         values = (escaped(row.service), escaped(row.check), escaped(row.type))
-        row.series = (b'service="%b",check="%b",type="%b"' % values,)
-    return row.series[0]
+        row.series = b'service="%b",check="%b",type="%b"' % values
+    return row.series
 
 
 def _up(row: CheckRow, labels: bytes) -> bytes:
@@ -128,7 +128,7 @@ def check_chunks(rows: Sequence[CheckRow], samples: RowSamples) -> Iterator[byte
     """All samples of one metric, some hundred rows at a time."""
     for start in range(0, len(rows), ROWS_PER_CHUNK):
         part = rows[start : start + ROWS_PER_CHUNK]
-        yield b"".join([samples(row, row.series[0] if row.series else _labels(row)) for row in part])
+        yield b"".join([samples(row, row.series or _labels(row)) for row in part])
 
 
 _HEALTHS = tuple(Health)
@@ -144,9 +144,7 @@ def health_chunks(services: Sequence[ServiceRow]) -> Iterator[bytes]:
 
 
 def _health(row: ServiceRow) -> bytes:
-    if row.series is None:
-        row.series = (b'service="%b"' % escaped(row.name),)
-    labels, now = row.series[0], row.state.health
+    labels, now = b'service="%b"' % escaped(row.name), row.state.health
     values: list[bytes | int] = []
     for health in _HEALTHS:
         values += (labels, health is now)

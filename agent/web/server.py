@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import Server as Uvicorn
 
 BACKLOG = 2048
 MOST_CONNECTIONS = 4096
@@ -35,7 +36,7 @@ class Server:
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self.host = host
         self.port = port
-        config = uvicorn.Config(
+        config = Config(
             app,
             http=PatientProtocol,
             ws="none",
@@ -74,10 +75,10 @@ class Server:
             self._task = None
 
 
-class _InsideTheLoop(uvicorn.Server):
+class _InsideTheLoop(Uvicorn):
     """uvicorn without its signal handlers, and with one wake-up a second (for the Date header) in place of ten."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.stopping = asyncio.Event()
 

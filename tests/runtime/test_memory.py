@@ -1,6 +1,9 @@
 """The garbage collector's rounds after the start."""
 
+import ctypes
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -44,3 +47,27 @@ def test_settling_again_frees_what_a_reload_left_behind() -> None:
     assert gone() is not None, "frozen: no collection sees it"
     settle()
     assert gone() is None
+
+
+ONE_HEAP = """
+import ctypes, os, threading
+from agent.runtime.memory import frugal
+frugal()
+def use():
+    kept.append([bytes(600) for _ in range(200)])
+kept = []
+threads = [threading.Thread(target=use) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+stream = ctypes.c_void_p(libc.fopen(os.fsencode("/dev/stdout"), b"w"))
+libc.malloc_info(0, stream)
+libc.fclose(stream)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="glibc's malloc only")
+def test_threads_share_one_heap() -> None:
+    done = subprocess.run([sys.executable, "-c", ONE_HEAP], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.count("<heap nr=") == 1

@@ -171,7 +171,7 @@ def _put_in_place(machine: Machine) -> None:
     machine.run("ln", "-s", python, f"{home}/bin/python")
     machine.write(f"{home}/pyvenv.cfg", "home = /opt/python/bin\ninclude-system-site-packages = false\n")
     machine.write(f"{home}/lib/{version}/site-packages/codeblue.pth", f"/opt/src\n{inside}\n")
-    script = f"#!{home}/bin/python\nimport sys\nfrom agent.cli import main\nsys.exit(main())\n"
+    script = f"#!{home}/bin/python\nimport sys\nfrom agent.daemon import main\nsys.exit(main())\n"
     machine.write(f"{home}/bin/codeblue", script, 0o755)
 
 

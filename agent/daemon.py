@@ -1,0 +1,89 @@
+"""Where the `codeblue` script begins. `codeblue run` goes on from here without the command line and its libraries.
+
+A daemon that runs for months shall not carry what only a person at a terminal needs: typer, rich and pygments are 6 MiB
+of every agent. So a run that is written plainly is understood here; everything else, every slip of the hand and every
+question for help is for `agent.cli`, which knows the same options and answers with hints.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FLAGS: dict[str, dict[str, Any]] = {
+    "--allow-unverified": {"allow_unverified": True},
+    "--no-allow-unverified": {"allow_unverified": False},
+    "--last-good": {"last_good": True},
+    "--no-last-good": {"last_good": False},
+    "--log-json": {"log_json": True},
+    "--log-console": {"log_json": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The options of `codeblue run`."""
+
+    config: Path = Path("config.yaml")
+    allow_unverified: bool = False
+    last_good: bool = True
+    log_level: str = "info"
+    log_json: bool | None = None
+
+
+def plain_run(arguments: Sequence[str]) -> Run | None:
+    """What a command line without the program's name asks for; None where it is no run or not written plainly."""
+    if not arguments or arguments[0] != "run":
+        return None
+    run = Run(config=Path(os.environ.get("CODEBLUE_CONFIG") or "config.yaml"))
+    rest = list(arguments[1:])
+    while rest:
+        option, equals, value = rest.pop(0).partition("=")
+        if option in FLAGS and not equals:
+            run = replace(run, **FLAGS[option])
+            continue
+        if not equals:
+            value = rest.pop(0) if rest else ""
+        if not value or value.startswith("-"):
+            return None
+        if option == "--config" or (option == "-c" and not equals):
+            run = replace(run, config=Path(value))
+        elif option == "--log-level":
+            run = replace(run, log_level=value)
+        else:
+            return None
+    return run
+
+
+def main() -> None:
+    """The script's entry point."""
+    run = plain_run(sys.argv[1:])
+    if run is None:
+        from agent.cli import main as command_line
+
+        command_line()
+        return
+    _load_libraries()
+    from agent.commands.run import run_to_end
+
+    sys.exit(run_to_end(**asdict(run)))
+
+
+def _load_libraries() -> None:
+    """Two that take more along than a daemon needs: structlog takes rich wherever that can be imported, for tracebacks
+    that the agent writes plainly, and uvicorn its own command line, with click."""
+    sys.modules["rich"] = None  # type: ignore[assignment]  # which import answers with ImportError
+    sys.modules["uvicorn.main"] = command_line = ModuleType("uvicorn.main")
+    vars(command_line).update(Server=None, main=None, run=None)
+    try:
+        import structlog  # noqa: F401
+        import uvicorn  # noqa: F401
+    finally:
+        del sys.modules["rich"], sys.modules["uvicorn.main"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What the daemon's process has loaded: memory that every agent pays for as long as it runs."""
+
+import subprocess
+import sys
+
+from tests.endtoend.agent import wait_for
+from tests.endtoend.around import Receiver, Service
+from tests.endtoend.conftest import MakeAgent
+
+# At its end the process says which modules it holds. Nothing else is changed.
+TOLD = """
+import atexit, sys
+atexit.register(lambda: print("\\n".join(sys.modules)))
+sys.argv[0] = "codeblue"
+from agent.daemon import main
+main()
+"""
+OF_THE_TERMINAL = {"typer", "click", "rich", "pygments", "shellingham"}
+OF_OTHERS = {"jinja2", "slack_sdk", "aiohttp", "requests", "opentelemetry", "apprise", "icalendar", "psycopg", "httpx"}
+
+
+def test_a_daemon_holds_no_library_that_its_configuration_does_not_need(
+    make_agent: MakeAgent, web: Service, hook: Receiver
+) -> None:
+    agent = make_agent({"services": [{"name": "web", "checks": [{"http": web.url}]}]})
+    argv = [sys.executable, "-c", TOLD, "run", "--config", str(agent.path), "--log-json"]
+    agent.process = subprocess.Popen(
+        argv, cwd=agent.folder, env=agent.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        agent.wait_until_ready()
+        wait_for(lambda: agent.runs("web") >= 2)
+        agent.process.terminate()
+        said, complaints = agent.process.communicate(timeout=20)
+    finally:
+        agent.clean_up()
+    loaded = {name.partition(".")[0] for name in said.decode().split()}
+    assert agent.process.returncode == 0, complaints.decode()
+    assert {"agent", "sqlalchemy", "structlog", "uvicorn"} <= loaded
+    assert not loaded & (OF_THE_TERMINAL | OF_OTHERS)
+
+
+def test_the_daemon_logs_errors_on_a_terminal_as_plain_text(make_agent: MakeAgent) -> None:
+    agent = make_agent({"services": [{"name": "web", "checks": [{"http": "http://127.0.0.1:9/"}]}]})
+    agent.write_text("services: [{name: web}]")
+    argv = [sys.executable, "-m", "agent.daemon", "run", "--config", str(agent.path)]
+    done = subprocess.run(
+        argv, cwd=agent.folder, env=agent.env, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert "checks" in done.stderr
+    assert done.stderr.endswith("codeblue: 1 problem in the configuration\n")
+    assert "\x1b" not in done.stderr
