@@ -17,8 +17,8 @@ _TIMES = ("start", "end", "made_at")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A book, and whether a running agent told its overrides; `why_not` says why it did not. `channels` are those that
-    the agent says don't work."""
+    """A book; `why_not` says why an agent that was asked did not tell its overrides, `channels` are those that it says
+    don't work."""
 
     book: Book
     why_not: str = ""
@@ -29,7 +29,7 @@ def known(config: Config, now: datetime, *, agent: bool) -> Known:
     """What is known of who is on call. Calendars are read here and now where no agent tells what it has read."""
     book = Book(lambda: now, MemoryStore())
     book.configure(config.people, config.schedules, config.calendars)
-    told, why_not = _told(config) if agent else (None, "it was not asked")
+    told, why_not = _told(config) if agent else (None, "")
     if told is not None:
         book.adopt(override_of(row) for row in told["overrides"])
         book.calendar_trouble.update({name: text for name, text in told["trouble"].items() if name in config.calendars})

@@ -60,8 +60,10 @@ def read_escalations(entries: list[Entry], targets: Targets, reading: Reading) -
         if entry.name == NONE:
             reading.report.add(entry.place, f"{NONE} stands for no escalation policy: call it something else")
         keys = reading.model(EscalationKeys, entry.value, entry.place)
-        if keys:
-            found[entry.name] = _escalation(entry, keys, targets, reading)
+        # one that is wrong is there all the same: whatever names it is not wrong as well
+        found[entry.name] = (
+            _escalation(entry, keys, targets, reading) if keys else Escalation(name=entry.name, steps=())
+        )
     return found
 
 
@@ -100,5 +102,5 @@ def _step(keys: EscalationStepKeys, place: Place, targets: Targets, reading: Rea
 def named_escalation(name: str, known: Mapping[str, Escalation], place: Place, reading: Reading) -> Escalation | None:
     """The policy of that name; None for `none`, and, reported, for a name that is none."""
     if name != NONE and name not in known:
-        reading.report.add(place, f"there is no escalation policy {name!r}{did_you_mean(name, [*known, NONE])}")
+        reading.report.add(place, f"there is no escalation policy {name!r}{did_you_mean(name, {*known, NONE})}")
     return known.get(name)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from importlib.util import find_spec
 
 from pydantic import SecretStr
 
@@ -108,5 +109,7 @@ def _calendar(name: str, zone: str, keys: CalendarKeys, place: Place, reading: R
             reading.report.add(place.at("url"), "expected a web address such as https://calendar.internal/oncall.ics")
             return None
         url = SecretStr(text)
+    if not all(map(find_spec, ("icalendar", "recurring_ical_events"))):
+        reading.report.add(place, "needs libraries that are not installed: pip install 'codeblue[ical]'")
     file = (place.folder.resolve() / keys.file) if keys.file else None
     return CalendarSpec(schedule=name, zone=zone, url=url, file=file, every=keys.every)
