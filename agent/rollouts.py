@@ -28,6 +28,7 @@ class Deployment:
     progress: str = ""
     progress_message: str = ""
     selector: str = ""
+    version: str = ""  # what a change must name so that it is refused if somebody else was quicker
 
     @property
     def stuck(self) -> bool:
@@ -98,6 +99,7 @@ def parse_deployment(said: Any) -> Deployment:
         progress=str(progress.get("reason") or ""),
         progress_message=" ".join(str(progress.get("message") or "").split())[:300],
         selector=",".join(_requirements(_part(spec, "selector"))),
+        version=str(metadata.get("resourceVersion") or ""),
     )
 
 

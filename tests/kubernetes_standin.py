@@ -22,7 +22,7 @@ def deployment(*, generation: int = 1, observed: int = 1, wanted: int = 3, repli
     return {
         "kind": "Deployment",
         "apiVersion": "apps/v1",
-        "metadata": {"name": "photos", "namespace": "shop", "generation": generation},
+        "metadata": {"name": "photos", "namespace": "shop", "generation": generation, "resourceVersion": "714"},
         "spec": {"replicas": wanted, "selector": {"matchLabels": {"app": "photos"}}, "template": {}, **spec},
         "status": {
             "observedGeneration": observed,

@@ -1,14 +1,15 @@
-"""The kubernetes action: rolls a deployment out anew, unless a rollout is under way or an operator has paused it."""
+"""The kubernetes action: rolls a deployment out anew or gives it more replicas, unless a rollout is under way or an
+operator has paused it."""
 
 import asyncio
 import re
 from datetime import UTC, timedelta
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlencode
 
 from annotated_types import Gt
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from agent.actions.refusal import Refusal
 from agent.core.durations import format_duration
@@ -40,14 +41,28 @@ class KubernetesOptions(ApiServer):
 
     deployment: ObjectName = Field(description="The deployment's name", examples=["photos-api"])
     namespace: ObjectName = Field(default="default", description="Its namespace")
+    verb: Literal["restart", "scale"] = Field(
+        default="restart", description="Roll it out anew, or give it more replicas, which an autoscaler would take back"
+    )
+    by: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="scale: how many replicas are added")
+    up_to: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="scale: how many there may be then; needed"
+    )
     timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
         default=timedelta(minutes=2), description="How long the rollout may take; it goes on after that"
     )
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.verb == "scale" and self.up_to is None:
+            raise ValueError("verb: scale needs up_to: how many replicas there may be")
+        return self
+
 
 class KubernetesRestart:
     """`kubectl rollout restart` followed by `kubectl rollout status`, with the state of the pods and the last lines of
-    the worst one taken before. The annotation is the time of the order, so the same order twice is one rollout."""
+    the worst one taken before. The annotation is the time of the order, so the same order twice is one rollout. Scaling
+    names the version that was looked at, so that what somebody else changed meanwhile is not added to."""
 
     def __init__(
         self,
@@ -74,14 +89,25 @@ class KubernetesRestart:
         if why := before.refusal():
             no = Refusal(why, passing=before.rolling and not before.held)
             return ActionOutcome(outcome=no.outcome, detail=f"{before.describe()}: {why}", evidence=evidence)
-        outcome, detail = await self._restart(order)
+        if self._options.verb == "scale" and before.wanted >= (self._options.up_to or 0):
+            detail = f"not scaled: {before.describe()}: {self._options.up_to} are the most that it may have"
+            return ActionOutcome(outcome=Outcome.FAILED, detail=detail, evidence=evidence)
+        outcome, detail = await self._change(order, before)
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
-    async def _restart(self, order: Restart) -> tuple[Outcome, str]:
-        ends = monotonic() + self._options.timeout.total_seconds()
+    def _wanted(self, order: Restart, before: Deployment) -> dict[str, Any]:
+        if self._options.verb == "scale":
+            replicas = min(before.wanted + self._options.by, self._options.up_to or 0)
+            return {"metadata": {"resourceVersion": before.version}, "spec": {"replicas": replicas}}
         at = order.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        change = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: at}}}}}
+        return {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: at}}}}}
+
+    async def _change(self, order: Restart, before: Deployment) -> tuple[Outcome, str]:
+        ends = monotonic() + self._options.timeout.total_seconds()
         try:
+            if self._options.verb == "scale":  # the evidence took its time, and every change of its state is a version
+                before = _deployment(await self._api.get(self._path, self._look))
+            change = self._wanted(order, before)
             path = f"{self._path}?fieldManager=codeblue"
             asked = _deployment(await self._api.merge(path, change, self._options.timeout.total_seconds()))
         except NotAnswered as trouble:
@@ -149,5 +175,5 @@ KUBERNETES = ActionType(
     options=KubernetesOptions,
     build=KubernetesRestart,
     short="deployment",
-    about="Rolls a Kubernetes deployment out anew, unless a rollout is in progress, paused or scaled to 0.",
+    about="Rolls a Kubernetes deployment out anew or scales it, unless it is being rolled out, paused or scaled to 0.",
 )

@@ -77,6 +77,40 @@ async def test_the_pods_and_the_last_lines_of_the_worst_one_are_evidence(
     assert f"GET {PODS}/photos-2/log?container=web&tailLines=20&timestamps=true&previous=true" in api.asked
 
 
+async def test_scaling_adds_replicas_to_the_version_that_was_looked_at_and_waits_for_them(
+    api: ApiServer, account: dict[str, str]
+) -> None:
+    api.steps = [deployment(generation=2, observed=1, wanted=5), deployment(generation=2, observed=2, wanted=5,
+                 replicas=5, updated=5, available=5)]  # fmt: skip
+    outcome = await restart(api.url, account, verb="scale", by=2, up_to=6)
+    assert (outcome.outcome, outcome.detail) == (Outcome.DONE, "photos: 5 of 5 replicas available, 5 up to date")
+    assert api.patches == [{"metadata": {"resourceVersion": "714"}, "spec": {"replicas": 5}}]
+
+
+async def test_scaling_never_goes_beyond_its_limit(api: ApiServer, account: dict[str, str]) -> None:
+    api.steps = [deployment(generation=2, observed=2, wanted=4, replicas=4, updated=4, available=4)]
+    await restart(api.url, account, verb="scale", by=9, up_to=4)
+    assert api.patches[0]["spec"] == {"replicas": 4}
+    outcome = await restart(api.url, account, verb="scale", by=9, up_to=4)
+    assert outcome.outcome is Outcome.FAILED
+    assert "4 are the most that it may have" in outcome.detail
+    assert len(api.patches) == 1
+
+
+async def test_a_deployment_that_somebody_scaled_meanwhile_is_not_added_to(
+    api: ApiServer, account: dict[str, str]
+) -> None:
+    api.refuse["PATCH"] = 409
+    outcome = await restart(api.url, account, verb="scale", up_to=9)
+    assert outcome.outcome is Outcome.FAILED
+    assert "409" in outcome.detail
+
+
+def test_scaling_without_a_limit_is_refused() -> None:
+    with pytest.raises(ValidationError, match="needs up_to"):
+        KubernetesOptions.model_validate({"deployment": "photos", "verb": "scale"})
+
+
 async def test_an_account_that_may_not_look_at_pods_restarts_all_the_same(
     api: ApiServer, account: dict[str, str]
 ) -> None:
