@@ -1,20 +1,30 @@
-"""The tls check: shake hands, and look at the certificate."""
+"""The tls check: shake hands, after asking for it where a protocol wants that, and look at the certificate."""
 
+import asyncio
+import socket
+from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from pydantic import Field
 
 from agent.core.model import CheckResult
-from agent.ports import CheckContext, CheckType, HttpRequest, Options
+from agent.ports import CheckContext, CheckType, HttpAnswer, HttpRequest, Options
 from checks.address import AddressText, Family, family_number, split_address
 from checks.certificate import Limits, certificate_finding, certificate_values
+from checks.connection import Connecting, Failed
 from checks.probe_error import error_summary, reason_of
+from checks.starttls import NotOffered, Protocol, ask_for_tls
 
 
 class TlsOptions(Options):
     """A TLS handshake with an address, and how long its certificate must still be valid."""
 
     address: AddressText = Field(description="host:port, such as mail.internal:993 or [::1]:443")
+    starttls: Protocol | None = Field(
+        default=None,
+        description="the protocol in which TLS is asked for; without it the handshake comes at once",
+    )
     server_name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]+$",
@@ -32,7 +42,46 @@ class TlsOptions(Options):
 async def check_tls(options: TlsOptions, ctx: CheckContext) -> CheckResult:
     """PASS for a handshake with a certificate that verifies and has days enough left, WARN for fewer; FAIL says which
     it is: expired, of another name, self-signed, untrusted, or no TLS at all."""
-    request = HttpRequest(
+    request = _request(options, ctx)
+    if options.starttls is None:
+        return _judge(options, ctx, await ctx.tools.http.fetch(request))
+    way = Connecting(options.address, options.family, ctx)
+    try:
+        connection = await _asked_for_tls(options.starttls, options.address, way)
+    except Failed as failed:
+        verdict = ctx.unknown if failed.reason == "local" else ctx.failed
+        return verdict(failed.reason, str(failed), phases=way.phases, target=way.address or way.host)
+    with connection:
+        request.connection, request.resolve_to = connection, way.address
+        request.timeout = max(way.left(), 0.001)
+        answer = await ctx.tools.http.fetch(request)
+    tls = {name: seconds for name, seconds in answer.phases.items() if name == "tls"}
+    return _judge(options, ctx, replace(answer, phases={**way.phases, **tls}))
+
+
+async def _asked_for_tls(protocol: Protocol, place: str, way: Connecting) -> socket.socket:
+    """A connection on which the handshake may begin; the caller closes it. Raises Failed."""
+    connection = await way.open()
+    began = monotonic()
+    try:
+        async with asyncio.timeout(way.left()):
+            await ask_for_tls(protocol, connection)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, TimeoutError):
+            text = f"no answer within {way.timeout:g} s: {place} did not say all that {protocol} needs before TLS"
+            raise Failed("timeout", text) from None
+        if isinstance(error, NotOffered):
+            raise Failed("starttls", f"{place} did not begin TLS in {protocol}: {error}") from None
+        if isinstance(error, OSError):
+            raise way.explain(error, way.address) from None
+        raise
+    way.phases["starttls"] = monotonic() - began
+    return connection
+
+
+def _request(options: TlsOptions, ctx: CheckContext) -> HttpRequest:
+    return HttpRequest(
         url=f"https://{options.address}/",
         timeout=ctx.timeout,
         connect_only=True,
@@ -42,7 +91,9 @@ async def check_tls(options: TlsOptions, ctx: CheckContext) -> CheckResult:
         server_name=options.server_name,
         family=family_number(options.family),
     )
-    answer = await ctx.tools.http.fetch(request)
+
+
+def _judge(options: TlsOptions, ctx: CheckContext, answer: HttpAnswer) -> CheckResult:
     values = certificate_values(answer, ctx.started)
     more: dict[str, Any] = {"phases": answer.phases, "values": values, "target": answer.address or host(options)}
     if answer.error:
@@ -73,7 +124,8 @@ TLS = CheckType(
     name="tls",
     options=TlsOptions,
     run=check_tls,
-    about="Shakes hands in TLS and says how many days the certificate has left, and whether and why it is not trusted.",
+    about="Shakes hands in TLS (where need be after STARTTLS) and says how many days the certificate has left, and "
+    "whether and why it is not trusted.",
     short="address",
     keeps_time=True,
     host=host,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from socket import socket
 from typing import Protocol
 
 from agent.core.model import no_figures, no_text
@@ -14,7 +15,8 @@ class HttpRequest:
 
     `family` is 4, 6 or 0 for either. `max_redirects` 0 means that a redirect is an answer like any other; only
     http and https are ever followed. `connect_only` stops after the TLS handshake. `body_limit` is in bytes:
-    more than that is cut off and marked. `resolve_to` sends the request to this address whatever DNS says.
+    more than that is cut off and marked. `resolve_to` sends the request to this address whatever DNS says; with
+    `connection` it goes over this one, which is open already and stays the caller's to close.
     """
 
     url: str
@@ -32,6 +34,7 @@ class HttpRequest:
     userpwd: str | None = None
     server_name: str | None = None
     resolve_to: str | None = None
+    connection: socket | None = None
     connect_only: bool = False
     want_certificate: bool = False
     http_version: str = ""  # "", "1.1", "2"

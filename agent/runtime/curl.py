@@ -150,6 +150,7 @@ def _next_hop(request: HttpRequest, answer: HttpAnswer, url: str) -> HttpRequest
     if answer.status == 303 or (answer.status in (301, 302) and request.method == "POST"):
         following.method = "HEAD" if request.method == "HEAD" else "GET"
         following.body = None
+    following.connection = None
     before, after = urlsplit(answer.url), urlsplit(url)
     if (before.scheme, before.hostname, before.port) != (after.scheme, after.hostname, after.port):
         following.userpwd = following.resolve_to = following.server_name = None

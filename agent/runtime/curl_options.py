@@ -7,6 +7,7 @@ other option from one request to the next; a handle that was used for anything e
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from socket import socket
 from urllib.parse import SplitResult, urlsplit
 
 import pycurl
@@ -121,6 +122,7 @@ def is_plain(request: HttpRequest) -> bool:
             or request.userpwd
             or request.server_name
             or request.resolve_to
+            or request.connection
             or request.connect_only
             or request.http_version
         )
@@ -136,6 +138,8 @@ def apply(curl: pycurl.Curl, request: HttpRequest, *, https: bool) -> None:
         curl.setopt(pycurl.USERPWD, request.userpwd.encode())
     if request.connect_only:
         curl.setopt(pycurl.CONNECT_ONLY, 1)
+    if request.connection is not None:
+        _apply_connection(curl, request.connection)
     if request.http_version == "1.1":
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     elif request.http_version == "2":
@@ -144,6 +148,12 @@ def apply(curl: pycurl.Curl, request: HttpRequest, *, https: bool) -> None:
         curl.setopt(pycurl.HTTP_VERSION, known)
     if https:
         _apply_tls(curl, request)
+
+
+def _apply_connection(curl: pycurl.Curl, connection: socket) -> None:
+    """Go over a connection that is there; pycurl takes a descriptor of its own for it."""
+    curl.setopt(pycurl.OPENSOCKETFUNCTION, lambda *_: connection)
+    curl.setopt(pycurl.SOCKOPTFUNCTION, lambda *_: pycurl.SOCKOPT_ALREADY_CONNECTED)
 
 
 def _apply_method(curl: pycurl.Curl, request: HttpRequest) -> None:
