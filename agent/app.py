@@ -129,7 +129,7 @@ class App:
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
         self.drains = Drains(self.store, self.clock, self.engine.table)
-        self.reach = AgentReach(self.engine.table, self.prober)
+        self.reach = AgentReach(self.clock, self.engine, self.outbox, self.prober, self.drains)
         self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)

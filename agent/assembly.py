@@ -8,7 +8,8 @@ from typing import cast
 
 from pydantic import BaseModel, SecretStr
 
-from agent.config.model import ActionSpec, CheckSpec, Config, ServiceSpec
+from agent.config.model import CheckSpec, Config, ServiceSpec
+from agent.core.along import own_step
 from agent.core.few import few
 from agent.core.model import Outcome, Restart, ServiceState
 from agent.ports import (
@@ -138,17 +139,15 @@ def make_remediators(config: Config, children: ChildProcesses, drains: Drains, r
     """How each service that may be restarted is restarted."""
     found: dict[str, Remediator] = {}
     for name, spec in config.services.items():
-        if spec.actions:
-            ladder = Ladder([_remediator(step, children, reach) for step in spec.actions])
+        if spec.actions and spec.policy.restart is not None:
+            steps = [step.type.build(step.options, children) for step in spec.actions]
+            own = own_step(spec.policy.restart)
+            for step, made in zip(spec.actions, steps, strict=True):
+                if step.type.reaches:
+                    cast(Reaching, made).use(reach, steps[own] if steps[own] is not made else None)
+            ladder = Ladder(steps)
             found[name] = Drained(name, ladder, drains) if spec.drain else ladder
     return found
-
-
-def _remediator(step: ActionSpec, children: ChildProcesses, reach: Reach) -> Remediator:
-    made = step.type.build(step.options, children)
-    if step.type.reaches:
-        cast(Reaching, made).reach = reach
-    return made
 
 
 def make_drains(config: Config) -> dict[str, Hook]:

@@ -41,6 +41,7 @@ from agent.runtime.limits import Limits
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Probe, Watched
 from agent.runtime.prober import Prober
+from agent.runtime.reach import AgentReach
 from agent.stores.memory import MemoryStore
 from tests.core.story import START
 
@@ -148,6 +149,7 @@ class World:
         self.prober = Prober(
             cast(Tools, None), Limits(100, 100), lambda _: Trace(), lambda p, r, began, _: self._observe(p, r, began)
         )
+        self.reach = AgentReach(self.clock, self.engine, self.outbox, self.prober, self.drains)
         self.engine.outlet = self.outbox
         self.engine.budget(1000, timedelta(hours=1), self.groups)
         self.engine.run_again = self.prober.start_confirming

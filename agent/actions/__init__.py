@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.actions.command import COMMAND
+from agent.actions.dependencies import DEPENDENCIES
 from agent.actions.docker import DOCKER
 from agent.actions.hook import HOOK
 from agent.actions.kubernetes import KUBERNETES
@@ -17,6 +18,7 @@ from agent.ports import ActionType
 ACTIONS: Mapping[str, ActionType[Any]] = MappingProxyType(
     {
         "command": COMMAND,
+        "dependencies": DEPENDENCIES,
         "docker": DOCKER,
         "hook": HOOK,
         "kubernetes": KUBERNETES,

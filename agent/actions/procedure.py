@@ -16,7 +16,7 @@ from agent.argv import AbsoluteArgv, ArgvResult, run_argv
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart, Verdict
 from agent.durations import Duration
-from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options, Reach
+from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options, Reach, Remediator
 from agent.subprocesses import describe_exit
 
 LIMIT = 4_096  # bytes of each output that are kept as evidence
@@ -130,7 +130,10 @@ class Procedure:
 
     def __init__(self, options: ProcedureOptions, children: ChildProcesses) -> None:  # noqa: ARG002 - ActionType.build
         self._options = options
-        self.reach: Reach | None = None
+        self._reach: Reach | None = None
+
+    def use(self, reach: Reach, own: Remediator | None) -> None:  # noqa: ARG002 - ports.Reaching
+        self._reach = reach
 
     async def perform(self, order: Restart) -> ActionOutcome:
         so_far = _Protocol()
@@ -170,7 +173,7 @@ class Procedure:
         return ""
 
     async def _check(self, service: str, check: str, wanted: bool) -> str:
-        verdict = await self.reach.verdict(service, check) if self.reach else Verdict.UNKNOWN
+        verdict = await self._reach.verdict(service, check) if self._reach else Verdict.UNKNOWN
         if verdict is Verdict.UNKNOWN:
             return f"{check} can't tell now"
         passes = verdict is not Verdict.FAIL

@@ -1,6 +1,6 @@
 """How a service is restarted: one action, or a ladder of steps, within limits."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from agent.config.around import Around
@@ -10,6 +10,7 @@ from agent.config.model import ActionSpec, DrainSpec
 from agent.config.nearest import did_you_mean
 from agent.config.pool import Pool
 from agent.config.report import Place, Report
+from agent.core.along import ALONG
 from agent.core.model import RestartPolicy, Step
 from agent.ports import ActionType
 
@@ -114,8 +115,15 @@ def _either(own: T | None, default: T) -> T:
     return default if own is None else own
 
 
-def review_actions(actions: Iterable[ActionSpec], checks: Collection[str], place: Place, report: Report) -> None:
+def review_actions(
+    actions: Collection[ActionSpec], checks: Collection[str], depends_on: Collection[str], place: Place, report: Report
+) -> None:
     """What actions say of the rest of their service must be so."""
+    types = [action.type.name for action in actions]
+    if ALONG in types and not depends_on:
+        report.add(place, f"{ALONG}: this service has no depends_on")
+    if types and set(types) == {ALONG}:
+        report.add(place, f"{ALONG} needs another step that restarts the service itself, as in steps: [systemd: a, …]")
     for action in actions:
         for name in getattr(action.options, "checks_named", ()):
             if name not in checks:

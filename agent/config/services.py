@@ -58,7 +58,8 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
     restart, actions, drain = read_restart(written_restart, place.at("restart"), around, reading, pool)
     if not keys:
         return None
-    review_actions(actions, [check.name for check in checks], place.at("restart"), reading.report)
+    named = [check.name for check in checks]
+    review_actions(actions, named, keys.depends_on, place.at("restart"), reading.report)
     for key in ("page", "notify"):
         if key in value:
             check_channels(getattr(keys, key) or (), around.channel_names, place.at(key), reading.report)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from agent.core.model import CheckResult, Command, Contact, Health, Outcome, ServiceState, no_text
+from agent.core.model import CheckResult, Command, Contact, Health, Outcome, Restart, ServiceState, no_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,19 @@ class RestartFinished:
     outcome: Outcome
     detail: str = ""
     evidence: Mapping[str, str] = field(default_factory=no_text)
+    order: Restart | None = None  # the order itself, where it was made along with a dependant's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartAlong:
+    """A dependant, whose own restart did not help, asks that this service is restarted first. `key` is for the order
+    that follows if every rule allows it, `part_of` the dependant's order, `incident` its incident."""
+
+    at: datetime
+    key: str
+    by: str
+    part_of: str
+    incident: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +145,7 @@ Input = (
     Observed
     | Ticked
     | RestartFinished
+    | RestartAlong
     | NoticeDelivered
     | NoticeFailed
     | PolicyChanged

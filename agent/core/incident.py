@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.core import breaker, budget, flapping, notices, paging
+from agent.core.along import restarts
 from agent.core.draft import Draft, shifted
 from agent.core.events import (
     Acknowledged,
@@ -20,6 +21,7 @@ from agent.core.events import (
     NoticeFailed,
     Observed,
     PolicyChanged,
+    RestartAlong,
     RestartAsked,
     RestartFinished,
     ServiceRemoved,
@@ -37,7 +39,7 @@ from agent.core.model import (
     Stage,
     Verdict,
 )
-from agent.core.remedy import approved, asked_for, plan, restart_finished, sick_parents, time_passed
+from agent.core.remedy import approved, asked_for, plan, sick_parents, time_passed
 
 __all__ = ["decide"]
 
@@ -51,8 +53,8 @@ def decide(state: ServiceState, event: Input, policy: Policy, context: Context) 
             _observed(draft, event)
         case Ticked():
             _ticked(draft)
-        case RestartFinished():
-            restart_finished(draft, event)
+        case RestartFinished() | RestartAlong():
+            restarts(draft, event)
         case NoticeDelivered():
             _delivered(draft, event)
         case NoticeFailed():

@@ -416,6 +416,7 @@ class Restart:
     trace_id: str = ""
     step: int = 0  # which rung of the service's ladder
     grace: timedelta = timedelta(0)  # what was started, by whomever, less than this ago is left alone
+    part_of: str = ""  # the order of a dependant, whose restart begins with those of its dependencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,11 +41,20 @@ class Reach(Protocol):
         can't be run at will."""
         ...
 
+    async def restart_upstream(self, order: Restart) -> ActionOutcome:
+        """Restart everything that may be restarted and that the order's service depends on, near and far: the topmost
+        first, each under the rules and budgets of its own, and the next one only when its checks pass. DONE says that
+        all of them are well; the first that may not be restarted, or is not well in time, ends it."""
+        ...
+
 
 class Reaching(Remediator, Protocol):
-    """A remediator that needs more than its options: `reach` is set before it is used."""
+    """A remediator that needs more than its options."""
 
-    reach: Reach | None
+    def use(self, reach: Reach, own: Remediator | None) -> None:
+        """Called once, before anything is performed. `own` is the service's own restart, None where its ladder has
+        none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

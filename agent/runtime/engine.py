@@ -100,6 +100,7 @@ class Engine:
         self.also_upstream: Callable[[Watched], Mapping[str, Parent]] = lambda _: {}
         self.turned: Callable[[Watched], None] = lambda _: None  # its health, or whether an incident is open
         self._waking: dict[str, datetime] = {}
+        self._answers: dict[int, asyncio.Future[Decision]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------------------------------ what comes in
@@ -120,6 +121,18 @@ class Engine:
             self._put(watched, event)
         elif isinstance(event, NoticeFailed):
             log.error("notice_given_up", service=service, key=event.key, reason=event.reason)
+
+    async def ask(self, service: str, event: Input) -> Decision | None:
+        """The same, and what was decided. None where nothing was: it is not watched, or somebody else changed it."""
+        watched = self.table.get(service)
+        if watched is None:
+            return None
+        answer = self._answers[id(event)] = asyncio.get_running_loop().create_future()
+        self._put(watched, event)
+        while not answer.done() and (task := watched.task) is not None:
+            await asyncio.wait([answer, task], return_when=asyncio.FIRST_COMPLETED)
+        self._answers.pop(id(event), None)
+        return answer.result() if answer.done() else None
 
     def tick(self) -> None:
         """Several times a second: hand their `Ticked` to the services that asked for one."""
@@ -230,6 +243,8 @@ class Engine:
         if isinstance(event, RestartFinished) and event.outcome in UNDONE:
             self._budget.give_back(watched.row.name, {*before.restarts} - {*watched.row.state.restarts})
         self._follow(watched, before, decision)
+        if (answer := self._answers.pop(id(event), None)) is not None:
+            answer.set_result(decision)
         if isinstance(item, Sighting):
             self._seen(watched, item.probe)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -67,6 +68,7 @@ class Outbox:
         self._lanes: dict[str, Lane] = {}
         self._ours: set[str] = set()  # notices that the store has as claimed by us
         self._orders: set[asyncio.Task[None]] = set()
+        self._awaited: dict[str, asyncio.Future[ActionOutcome]] = {}
         self._stopping = False
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._calls = LaneCalls(
@@ -261,14 +263,15 @@ class Outbox:
     # ------------------------------------------------------------------------------------------ restarts
 
     async def _carry_out(self, order: Restart) -> None:
-        async with self._turn:
+        async with self._turn if not order.part_of else nullcontext():  # within the turn of its dependant
             try:
                 now = self._clock.now()
                 if order.key not in await self._store.claim([order.key], now):
                     if await self._store.outgoing([order.key]):
                         return
                     raise StoreUnavailable("the order itself could not be stored")
-                outcome = await self._perform(order, expired=now - order.at > STALE_ORDER)
+                nobody_waits = bool(order.part_of) and order.key not in self._awaited
+                outcome = await self._perform(order, expired=nobody_waits or now - order.at > STALE_ORDER)
             except StoreUnavailable as error:
                 log.error("restart_not_started", key=order.key, why="its claim cannot be stored", error=str(error))
                 outcome = ActionOutcome(outcome=Outcome.FAILED, detail="not started: the store is unavailable")
@@ -294,7 +297,15 @@ class Outbox:
             log.exception("remediator_crashed", service=order.service, key=order.key)
             return ActionOutcome(outcome=Outcome.FAILED, detail=f"{type(error).__name__}: {error}")
 
+    def outcome_of(self, key: str) -> asyncio.Future[ActionOutcome]:
+        """What will have become of a restart that is about to be ordered. Cancel it when it is no longer waited for."""
+        future = self._awaited[key] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: self._awaited.pop(key, None))
+        return future
+
     def _finished(self, order: Restart, outcome: ActionOutcome) -> None:
+        if (awaited := self._awaited.get(order.key)) is not None and not awaited.done():
+            awaited.set_result(outcome)
         self._report(
             order.service,
             RestartFinished(
@@ -303,6 +314,7 @@ class Outbox:
                 outcome=outcome.outcome,
                 detail=outcome.detail,
                 evidence=outcome.evidence,
+                order=order if order.part_of else None,
             ),
         )
 

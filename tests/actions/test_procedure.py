@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from agent.actions import ACTIONS
 from agent.actions.procedure import Procedure
-from agent.core.model import Outcome, Verdict
+from agent.core.model import Outcome, Restart, Verdict
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
 from tests.processes import alive, executable
@@ -27,10 +27,14 @@ class Checks:
         self.asked.append((service, check))
         return self.verdicts.pop(0)
 
+    async def restart_upstream(self, order: Restart) -> ActionOutcome:
+        raise AssertionError("a procedure restarts nothing else")
+
 
 async def run(*steps: dict[str, Any], reach: Checks | None = None, **options: Any) -> ActionOutcome:
     made = Procedure(PROCEDURE.options.model_validate({"steps": steps, **options}), NoChildren())  # type: ignore[arg-type]
-    made.reach = reach
+    if reach is not None:
+        made.use(reach, None)
     return await made.perform(ORDER)
 
 

@@ -1,7 +1,6 @@
 """What a restart may ask of the agent while it is under way."""
 
 from agent.core.model import CheckPolicy, Policy, Verdict
-from agent.runtime.reach import AgentReach
 from tests.virtual_time import in_virtual_time
 from tests.world import World
 
@@ -12,7 +11,7 @@ def test_a_check_is_run_now_and_its_result_is_decided_on_like_every_other() -> N
         await world.boot()
         await world.live(15)
         world.down.add("api")
-        reach = AgentReach(world.engine.table, world.prober)
+        reach = world.reach
         assert await reach.verdict("api", "http") is Verdict.FAIL
         await world.engine.quiesce()
         assert world.state("api").checks["http"].misses == 1
@@ -32,7 +31,7 @@ def test_a_run_that_is_under_way_is_waited_for_and_another_begun() -> None:
         world.prober.start(probe)
         assert probe.running
         world.down.add("api")  # the run under way began before it, and passes
-        assert await AgentReach(world.engine.table, world.prober).verdict("api", "http") is Verdict.FAIL
+        assert await world.reach.verdict("api", "http") is Verdict.FAIL
         await world.die()
 
     in_virtual_time(story())
