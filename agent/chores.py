@@ -26,7 +26,8 @@ ALIVE = "alive_until"  # the store's note of when the agent was last known to li
 
 class Pulse:
     """The decision loop: it wakes the core, watches the clock and its own lag, and feeds systemd's watchdog, so that a
-    loop that hangs is a watchdog that starves. `rounds` are called in each round, `steps` when the clock jumps."""
+    loop that hangs is a watchdog that starves. `rounds` are called in each round, and may fail;
+    `steps` when the clock jumps."""
 
     def __init__(
         self,
@@ -65,7 +66,10 @@ class Pulse:
             self._clock_stepped(by)
         self._engine.tick()
         for each in self._rounds:
-            each()
+            try:
+                each()
+            except Exception:
+                log.exception("round_failed", what=getattr(each, "__qualname__", ""))
         if self._notifier.watchdog:
             self._notifier.send(WATCHDOG=1)
 

@@ -212,6 +212,10 @@ def _upstream(places: Mapping[str, Place], name: str) -> Iterator[str]:
 
 SHOWN = 40  # lines of a tree
 NAMED = 12  # services on one line
+DEEPEST = 20  # levels
+
+Line = tuple[str, int]
+"""A line, and the number of services that it stands for."""
 
 
 def tree(places: Mapping[str, Place], down: Mapping[str, str], lines: int = SHOWN) -> str:
@@ -223,8 +227,9 @@ def tree(places: Mapping[str, Place], down: Mapping[str, str], lines: int = SHOW
     for name, parent in nearest.items():
         below.setdefault(parent, []).append(name)
     tops = [name for name in below.get("", ()) if name in below]
-    tops.sort(key=lambda name: (-_size(name, below), name))
-    text = [(line, 1) for top in tops for line in _branch(top, down, below, "", "")]
+    sizes = _sizes(nearest)
+    tops.sort(key=lambda name: (-sizes[name], name))
+    text = [line for top in tops for line in _branch(top, down, below, sizes)]
     text += _together(places, [name for name in below.get("", ()) if name not in below], down)
     if len(text) <= lines:
         return "\n".join(line for line, _ in text)
@@ -240,20 +245,35 @@ def _nearest(places: Mapping[str, Place], name: str, down: Mapping[str, str]) ->
     return ""
 
 
-def _size(name: str, below: Mapping[str, list[str]]) -> int:
-    return 1 + sum(_size(child, below) for child in below.get(name, ()))
+def _sizes(nearest: Mapping[str, str]) -> Counter[str]:
+    """How many are below each, itself included."""
+    sizes = Counter[str]()
+    for name in nearest:
+        while name:
+            sizes[name] += 1
+            name = nearest[name]
+    return sizes
 
 
-def _branch(name: str, down: Mapping[str, str], below: Mapping[str, list[str]], first: str, rest: str) -> Iterator[str]:
-    yield f"{first}{_said(name, down)}"
-    children = sorted(below.get(name, ()), key=lambda child: (-_size(child, below), child))
-    for number, child in enumerate(children):
-        last = number == len(children) - 1
-        yield from _branch(child, down, below, f"{rest}{'└─ ' if last else '├─ '}", f"{rest}{'   ' if last else '│  '}")
+def _branch(name: str, down: Mapping[str, str], below: Mapping[str, list[str]], sizes: Counter[str]) -> Iterator[Line]:
+    """A top and all below it; so deep that it could not be read, only their number."""
+    todo = [(name, "", "", 0)]
+    while todo:
+        name, first, rest, depth = todo.pop()
+        children = below.get(name, [])
+        if depth == DEEPEST and children:
+            yield f"{first}{_said(name, down)}, and {sizes[name] - 1} below it", sizes[name]
+            continue
+        yield f"{first}{_said(name, down)}", 1
+        children = sorted(children, key=lambda child: (-sizes[child], child))
+        branches = [("├─ ", "│  ")] * (len(children) - 1) + [("└─ ", "   ")]
+        todo += [
+            (child, f"{rest}{mark}", f"{rest}{bar}", depth + 1)
+            for child, (mark, bar) in zip(children, branches, strict=False)
+        ][::-1]
 
 
-def _together(places: Mapping[str, Place], names: list[str], down: Mapping[str, str]) -> list[tuple[str, int]]:
-    """Lines, each with the number of services that it stands for."""
+def _together(places: Mapping[str, Place], names: list[str], down: Mapping[str, str]) -> list[Line]:
     groups: dict[str, list[str]] = {}
     for name in names:
         group = places[name].group if name in places else ""

@@ -255,6 +255,14 @@ def test_a_tree_says_how_many_it_leaves_out() -> None:
     assert lines[-1] == "… 191 more"
 
 
+def test_a_tree_of_any_depth_is_cut_off_where_nobody_reads_on() -> None:
+    places = {f"s{n:04}": place(f"s{n - 1:04}") if n else place() for n in range(3000)}
+    lines = tree(places, dict.fromkeys(places, "")).splitlines()
+    assert len(lines) == 21
+    assert lines[-1].endswith("└─ s0020, and 2979 below it")
+    assert likely_root(places, places) == Root(kind="service", name="s0000", covers=2999, of=3000)
+
+
 names = st.sampled_from([f"s{n}" for n in range(12)])
 graphs = st.dictionaries(
     names,
