@@ -35,6 +35,9 @@ class One(Mapping[str, V]):
     def __len__(self) -> int:
         return 1
 
+    def values(self) -> ValuesView[V]:
+        return _Single(self)
+
     def __repr__(self) -> str:
         return f"few({dict(self)!r})"
 
@@ -66,6 +69,16 @@ class Few(Mapping[str, V]):
 
     def __repr__(self) -> str:
         return f"few({dict(self)!r})"
+
+
+class _Single(ValuesView[V]):
+    """Without a generator that looks it up."""
+
+    def __init__(self, one: One[V]) -> None:
+        self._mapping: One[V] = one
+
+    def __iter__(self) -> Iterator[V]:
+        return iter((self._mapping._value,))
 
 
 class _Values(ValuesView[V]):

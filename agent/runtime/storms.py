@@ -26,6 +26,7 @@ FIRST_LOOK = timedelta(
 )  # between the moment in which it is a storm and its page, which can tell far more then
 CHEAP = 500  # sick services that may be counted afresh at every decision
 AT_MOST_EVERY = 0.1  # seconds between two counts of more than that
+SIZED_EVERY = 1.0  # seconds between two counts of all services, sick or not
 
 _ILL = (Health.DOWN, Health.SUSPECT)
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -50,7 +51,8 @@ class Storms:
         self._sick: dict[str, Watched] = {}  # by when it became so
         self._told: Mapping[str, str] = {}  # who was down by the last message
         self._told_at: datetime | None = None
-        self._counted_at = float("-inf")
+        self._counted_at = self._sized_at = float("-inf")
+        self._ordinary = 0  # services that can be part of a storm
         self._news = False
         signals.own(KIND, lambda _: self._policy())
 
@@ -59,10 +61,10 @@ class Storms:
     def turned(self, watched: Watched) -> None:
         """The health of a service, or whether it has an open incident, has changed."""
         name = watched.row.name
-        self._sick.pop(name, None)
-        if _ordinary(watched) and _ill(watched.row.state):
+        was_sick = self._sick.pop(name, None) is not None
+        if _ill(watched.row.state) and _ordinary(watched):
             self._sick[name] = watched
-        self._news = True
+        self._news = self._news or was_sick or name in self._sick
 
     def parents(self, watched: Watched) -> Mapping[str, Parent]:
         """What a decision about that service sees of the storm: a parent that is down while it rages, suspect while so
@@ -134,7 +136,7 @@ class Storms:
 
     def _count(self, *, now: bool = False) -> None:
         rule = self.rule
-        if rule is None or not (now or self._worth_it()):
+        if rule is None or not (now or self._worth_it()) or (not self._sick and self._storm == Storm()):
             return
         self._news, self._counted_at = False, self._clock.monotonic()
         before, at = self._storm, self._clock.now()
@@ -238,7 +240,11 @@ class Storms:
     # ------------------------------------------------------------------------------------------ the table
 
     def _size(self) -> int:
-        return sum(map(_ordinary, self._engine.table.values()))
+        """Of many thousands it is too much to count them at every decision."""
+        now = self._clock.monotonic()
+        if now - self._sized_at >= SIZED_EVERY:
+            self._ordinary, self._sized_at = sum(map(_ordinary, self._engine.table.values())), now
+        return self._ordinary
 
     def _explained(self, watched: Watched) -> bool:
         """Whether something that it depends on is sick, or is being looked at because of it."""

@@ -1,5 +1,6 @@
 """Many services at once: one incident that tells them all, restarts held, and a fresh look at each when it is over."""
 
+from collections.abc import ValuesView
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ from agent.core.model import (
     Stage,
 )
 from agent.core.storm import StormRule
+from agent.runtime.probe import Probe
 from agent.runtime.storms import NAME, merged
 from tests.crowd import Crowd, many, policy
 from tests.virtual_time import in_virtual_time
@@ -367,3 +369,25 @@ def test_different_escalations_become_one_that_asks_everybody(
     given: list[Escalation], expected: Escalation | None
 ) -> None:
     assert merged(given) == expected
+
+
+def test_services_are_counted_once_a_second_however_many_decisions_there_are() -> None:
+    class Counting(dict[str, Probe]):
+        looks = 0
+
+        def values(self) -> ValuesView[Probe]:
+            Counting.looks += 1
+            return super().values()
+
+    async def story() -> None:
+        world = Crowd(*many(200, restart=None))
+        await world.boot()
+        for watched in world.engine.table.values():
+            watched.probes = Counting(watched.probes)
+        world.down = {f"s{number:03}" for number in range(8)}  # few enough that it is no storm
+        await world.live(20)
+        assert len(world.pages()) == 8
+        assert Counting.looks < 30 * 200  # and not 200 * 200: the first run of each is decided on
+        await world.die()
+
+    in_virtual_time(story())
