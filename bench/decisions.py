@@ -1,4 +1,5 @@
-"""From the second miss to the decision and to the restart: services that fail one by one, and all in the same second.
+"""From the second miss to the decision and to the restart: services that fail one by one, and all in the same second,
+each dealt with by itself (`storm: off`) and as the storm that they are.
 
 Every service is one real port on a loopback address of its own. A healthy one says a word; a failed one hangs up, and
 notes when. The restart is a program that notes when it ran. Both stamps are taken outside of the agent.
@@ -21,6 +22,7 @@ from bench.web import get
 BUDGET = 20  # restarts that the host allows, for the services that fail together
 SETTLE = 3.0  # seconds of normal work before anything fails
 PATIENCE = 30.0  # seconds after the last failure in which everything must have been decided
+HELD = 5.0  # seconds after a storm was paged in which a restart that should be held would be seen
 STAMP = '#!/bin/sh\necho "$CODEBLUE_SERVICE $(date +%s.%N)" >>"$1"\n'
 MISSES = 2
 
@@ -61,10 +63,11 @@ class _Answer(asyncio.Protocol):
 class DecidingAgent(Codeblue):
     """codeblue with a tcp check and a restart by command for each port, looked at every second."""
 
-    def __init__(self, folder: Path, ports: Ports, budget: int) -> None:
+    def __init__(self, folder: Path, ports: Ports, budget: int, *, storm: bool) -> None:
         super().__init__(folder, Targets({}, {}, {}))
         self._ports = ports
         self._budget = budget
+        self._storm = storm
         self.stamps = folder / "stamps"
 
     def configure(self) -> None:
@@ -78,6 +81,7 @@ class DecidingAgent(Codeblue):
             f"defaults: {{every: 1s, timeout: 1s, misses: {MISSES}, retry: 2s, page: [terminal]}}",
             "channels:",
             "  terminal: {type: console}",
+            *([] if self._storm else ["storm: off"]),
             "services:",
             *(
                 f'  - {{name: "{host}", checks: [{{tcp: {{address: "{host}:{self._ports.port}", expect: ok}}}}], '
@@ -101,6 +105,7 @@ class Decisions:
     title: str
     services: int
     budget: int
+    storm: bool = False  # whether many at once are one incident, in which nothing is restarted
     decided: list[float] = field(default_factory=list)
     ordered: list[float] = field(default_factory=list)
     running: list[float] = field(default_factory=list)
@@ -139,12 +144,14 @@ def decisions_table(outcomes: Sequence[Decisions]) -> str:
 
 
 async def decisions(folder: Path, alone: int, together: int) -> list[Decisions]:
-    """Both runs, each with an agent of its own."""
-    one_by_one = Decisions("one after another, 10 a second", alone, budget=alone)
-    at_once = Decisions("all in the same moment", together, budget=BUDGET)
+    """All three runs, each with an agent of its own."""
+    one_by_one = Decisions("one after another, 10 a second (`storm: off`)", alone, budget=alone)
+    at_once = Decisions("all in the same moment (`storm: off`)", together, budget=BUDGET)
+    as_storm = Decisions("all in the same moment, as one storm", together, budget=BUDGET, storm=True)
     return [
         await _run(_made(folder / "alone"), one_by_one, pause=0.1),
         await _run(_made(folder / "together"), at_once, pause=0.0),
+        await _run(_made(folder / "storm"), as_storm, pause=0.0),
     ]
 
 
@@ -155,7 +162,7 @@ def _made(folder: Path) -> Path:
 
 async def _run(folder: Path, outcome: Decisions, pause: float) -> Decisions:
     ports = Ports(addresses(outcome.services, 4), free_port())
-    agent = DecidingAgent(folder, ports, outcome.budget)
+    agent = DecidingAgent(folder, ports, outcome.budget, storm=outcome.storm)
     agent.configure()
     await ports.start()
     agent.start()
@@ -168,6 +175,8 @@ async def _run(folder: Path, outcome: Decisions, pause: float) -> Decisions:
         while time.monotonic() < ends and not _over(agent, outcome):
             agent.ensure_alive()
             await asyncio.sleep(1.0)
+        if outcome.storm:
+            await asyncio.sleep(HELD)
         await failing
         outcome.peak = _memory(agent, "VmHWM")
     finally:
@@ -191,8 +200,11 @@ def _memory(agent: DecidingAgent, name: str) -> int:
 
 
 def _over(agent: DecidingAgent, outcome: Decisions) -> bool:
-    """Whether every service was decided on, and restarted or paged. With one restart each, at last all are paged."""
-    return len({line["service"] for line in agent.told() if line["event"] == "paged"}) == outcome.services
+    """Whether every service was decided on, and restarted or paged. With one restart each, at last all are paged; in a
+    storm there is one page."""
+    told = agent.told()
+    opened, paged = (len({line["service"] for line in told if line["event"] == what}) for what in ("opened", "paged"))
+    return opened > outcome.services and paged == 1 if outcome.storm else paged == outcome.services
 
 
 async def _ready(agent: DecidingAgent) -> None:

@@ -45,10 +45,12 @@ def test_decisions_are_a_part_of_their_own() -> None:
 
 @pytest.mark.slow
 async def test_every_failed_port_is_decided_on_and_restarts_keep_to_the_hosts_budget(tmp_path: Path) -> None:
-    alone, together = await decisions(tmp_path, 5, BUDGET + 10)
+    alone, together, storm = await decisions(tmp_path, 5, BUDGET + 10)
     assert len(alone.decided) == len(alone.ordered) == len(alone.running) == alone.restarts == 5
     assert len(together.decided) == together.paged == BUDGET + 10
     assert len(together.running) == together.restarts == BUDGET
     for outcome in (alone, together):
         assert 0 < outcome.decided[0] < outcome.ordered[0] < outcome.running[0], "one comes after the other"
         assert 0 < outcome.before <= outcome.peak
+    assert len(storm.decided) == BUDGET + 10, "each is decided on in a storm, too: it is held"
+    assert (storm.ordered, storm.running, storm.restarts, storm.paged) == ([], [], 0, 1), "one page, nothing restarted"
