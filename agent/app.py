@@ -137,6 +137,7 @@ class App:
         self.engine.quiet = self._quiet
         self.bus.subscribe(self.silences.on_event)
         self.desk = QuietDesk(self.silences, self.engine.tell)
+        self.metrics.silences, self.metrics.quiet = self.silences.counts, self.silences.quiet_counts
         self.operator = Operator(
             table=self.rows,
             policy=self._policy,

@@ -10,7 +10,9 @@ import typer
 from agent import __version__
 from agent.commands import operating
 from agent.commands.counted import counted
+from agent.commands.maintenance import maintenance
 from agent.commands.oncall import oncall
+from agent.commands.silence import silence
 from agent.commands.terminal import asked, duration, err, fail, out, read, refused, show
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ logs = typer.Typer(no_args_is_help=True, help="The log lines that the agent has 
 app.add_typer(letters, name="dead-letters")
 app.add_typer(logs, name="logs")
 app.add_typer(oncall, name="oncall")
+app.add_typer(silence, name="silence")
+app.add_typer(maintenance, name="maintenance")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

@@ -18,8 +18,13 @@ class NotThere(AgentUnreachable):
     """It answers, and has nothing of that name."""
 
 
+class NotUnderstood(AgentUnreachable):
+    """It answers that what it was asked makes no sense."""
+
+
 def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None, method: str = "") -> Any:
-    """The answer's JSON. With a body it is a POST, or what `method` says. Raises AgentUnreachable, NotThere."""
+    """The answer's JSON. With a body it is a POST, or what `method` says. Raises AgentUnreachable, NotThere,
+    NotUnderstood."""
     import requests  # only where it is used: a daemon without webhooks never needs it
 
     host, port = host_and_port(config.agent.listen)
@@ -42,6 +47,8 @@ def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None, met
         raise AgentUnreachable(f"{host}:{port} is not a codeblue agent: it answered {answer.status_code}") from None
     if answer.status_code == 404:
         raise NotThere(found.get("error", f"the agent has no {path}"))
+    if answer.status_code == 400:
+        raise NotUnderstood(found.get("error", f"the agent does not understand {path}"))
     if answer.status_code >= 400:
         raise AgentUnreachable(found.get("error", f"the agent answered {answer.status_code}"))
     return found

@@ -4,6 +4,7 @@ import warnings
 from zoneinfo import ZoneInfo
 
 UNKNOWN = "UTC"
+UTC_TOO = frozenset({"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"})  # names of it
 
 
 def reader_zone(asked: str = "") -> str:
@@ -16,7 +17,7 @@ def reader_zone(asked: str = "") -> str:
         if not asked:
             return UNKNOWN
         raise ValueError(f"expected a time zone such as Europe/Berlin or UTC, got {asked!r}") from error
-    return zone
+    return UNKNOWN if zone in UTC_TOO else zone
 
 
 def _of_the_host() -> str:

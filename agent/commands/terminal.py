@@ -48,20 +48,20 @@ def show(found: Any, as_json: bool, render: Callable[[Any], RenderableType]) -> 
         out.print(render(found))
 
 
-def duration(text: str) -> str:
+def duration(text: str, option: str = "--since") -> str:
     """A length of time as the agent's API takes it, or exit code 2."""
     from agent.core.durations import format_duration, parse_duration
 
     try:
         return format_duration(parse_duration(text))
     except ValueError as error:
-        raise fail(f"--since: {error}", 2) from None
+        raise fail(f"{option}: {error}", 2) from None
 
 
 def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, service: str = "", method: str = "") -> Any:
-    """The running agent's answer, or what is wrong and exit code 1; 2 when it knows nothing of what it was asked for.
-    `service` is the name that a person gave: what was probably meant is said too."""
-    from agent.commands.ask import AgentUnreachable, NotThere, ask
+    """The running agent's answer, or what is wrong and exit code 1; 2 when it knows nothing of what it was asked for,
+    or can make nothing of it. `service` is the name that a person gave: what was probably meant is said too."""
+    from agent.commands.ask import AgentUnreachable, NotThere, NotUnderstood, ask
     from agent.config.nearest import did_you_mean
 
     found = read(config)
@@ -69,5 +69,7 @@ def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, servic
         return ask(found, path, body=body, method=method)
     except NotThere as error:
         raise fail(f"{error}{did_you_mean(service, found.services) if service else ''}", 2) from None
+    except NotUnderstood as error:
+        raise fail(str(error), 2) from None
     except AgentUnreachable as error:
         raise fail(str(error)) from None

@@ -16,7 +16,7 @@ class Once:
     at: datetime
 
     def __str__(self) -> str:
-        return f"once, {self.at:%Y-%m-%d %H:%M} UTC"
+        return f"once, {self.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from agent.core.silence import LISTED_FOR, Silence, State, forgotten, without
 from agent.core.windows import Once, Window
 from agent.ports import ServiceRow, Store, StoreUnavailable
 from agent.quiet import notes
-from agent.quiet.register import Reason, Register
+from agent.quiet.register import KINDS, Reason, Register
 
 log = structlog.get_logger()
 
@@ -147,11 +147,16 @@ class Book:
             open_ones = {incident for one in self.silences.values() for incident in one.incidents}
             self._settle(open_ones - {event.incident}, self.now())
 
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[str, float]:
         """How many silences are in which state."""
         now = self.now()
         states = [one.state(now) for one in self.silences.values()]
-        return {state: states.count(state) for state in State}
+        return {state.value: float(states.count(state)) for state in State}
+
+    def quiet_counts(self) -> dict[str, float]:
+        """How many services are quiet by which kind of reason, as of the last look."""
+        kinds = [kind for reasons in self.overview.values() for kind in {reason.kind for reason in reasons}]
+        return {kind: float(kinds.count(kind)) for kind in KINDS}
 
     def _settle(self, still_open: set[str], now: datetime) -> None:
         settled = {one.id: without(one, still_open, now) for one in self.silences.values()}

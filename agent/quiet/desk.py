@@ -12,7 +12,7 @@ from agent.core import silence as silences
 from agent.core import windows
 from agent.core.budget import in_words
 from agent.core.events import Input, Noted
-from agent.core.matchers import BUILT_IN, Matchers, attributes, parse_all, unknown_service
+from agent.core.matchers import BUILT_IN, Matchers, Sign, attributes, parse_all, unknown_service
 from agent.core.silence import Silence, State, expired
 from agent.core.windows import Once, Window
 from agent.operations import Refused
@@ -63,6 +63,17 @@ class Desk:
         """The services that these mean now."""
         return [one for one in self.book.services() if matchers.hold(attributes(one.policy))]
 
+    def hint(self, matchers: Matchers) -> str:
+        """Why these mean nothing now, and what was probably meant; empty where they mean a service."""
+        there = [attributes(one.policy) for one in self.book.services()]
+        if any(map(matchers.hold, there)):
+            return ""
+        for matcher in matchers.all_of:
+            values = {about.get(matcher.name, "") for about in there}
+            if matcher.sign is Sign.IS and matcher.value not in values:
+                return f"no service has {matcher} now{_near(matcher.value, values - {''})}"
+        return f"no service matches {matchers} now"
+
     # ------------------------------------------------------------------------------------------ silences
 
     async def silence(
@@ -73,8 +84,8 @@ class Desk:
         if incident and all(subject.incident != incident for subject in self.meant(wanted.matchers)):
             raise Refused("that incident is over: nothing was silenced")
         made = await self.add_silence(wanted)
-        hidden = len(self.meant(made.matchers))
-        return f"{made.matchers} ({_services(hidden)}) is {made.why}."
+        hidden, hint = len(self.meant(made.matchers)), self.hint(made.matchers)
+        return f"{made.matchers} ({_services(hidden)}) is {made.why}.{f' But {hint}.' if hint else ''}"
 
     async def add_silence(self, wanted: Wanted) -> Silence:
         """Put it in force. Raises Refused."""
@@ -144,15 +155,19 @@ class Desk:
     async def end_window(self, name: str, by: str) -> Window:
         """End it now: one made by hand altogether, of a planned one the time that is in force. Raises Refused,
         LookupError for an id that there is not."""
-        book, now = self.book, self.book.now()
-        window = book.by_hand.get(name) or book.planned.get(name)
-        if window is None:
-            raise LookupError(f"there is no window {name!r}{_near(name, [*book.by_hand, *book.planned])}")
+        book, now, window = self.book, self.book.now(), self.window(name)
         if not window.by_hand and in_force(window, now, book.over.get(name)) is None:
             raise Refused(f"{name} is not in force now; to be rid of it, take it out of the configuration")
         await book.end_window(name)
         log.info("maintenance_ended", id=name, match=str(window.matchers), by=by)
         self._note(self.meant(window.matchers), f"{by} ended the maintenance {name}", by)
+        return window
+
+    def window(self, name: str) -> Window:
+        """The one with that name. Raises LookupError, naming the nearest."""
+        window = self.book.by_hand.get(name) or self.book.planned.get(name)
+        if window is None:
+            raise LookupError(f"there is no window {name!r}{_near(name, [*self.book.by_hand, *self.book.planned])}")
         return window
 
     # ------------------------------------------------------------------------------------------ both

@@ -13,6 +13,7 @@ from agent.core.windows import Span, Window
 from agent.quiet.index import Index
 from agent.quiet.recurrence import in_force, starts
 
+KINDS = ("silence", "maintenance", "hours")
 MOST_REASONS = 3  # that are named in one line
 _MOST_MERGED = 32  # silences and windows that follow on one another
 
@@ -23,7 +24,7 @@ class Reason:
 
     why: str
     until: datetime | None
-    kind: str  # "silence", "maintenance" or "hours"
+    kind: str  # one of KINDS
 
 
 @dataclass(frozen=True, slots=True)

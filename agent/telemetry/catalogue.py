@@ -78,6 +78,13 @@ STATE = (
         ("schedule",),
         "How long ago the calendar of an on-call schedule was last read.",
     ),
+    Metric("codeblue_silences", "gauge", ("state",), "Silences by state: pending, active, expired but still listed."),
+    Metric(
+        "codeblue_quiet_services",
+        "gauge",
+        ("kind",),
+        "Services that nobody is asked about now, by what keeps it so: silence, maintenance, hours (closed ones).",
+    ),
 )
 
 EVENTS = (

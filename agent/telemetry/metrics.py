@@ -62,6 +62,8 @@ class Metrics:
         self._acknowledge = self._histogram("codeblue_acknowledge_seconds", DETECTION_BUCKETS)
         self._lateness = [0] * (len(LATENESS_BUCKETS) + 1)
         self._lateness_sum = 0.0
+        self.silences: Callable[[], Mapping[str, float]] = dict  # silences by state
+        self.quiet: Callable[[], Mapping[str, float]] = dict  # quiet services by what keeps them so
         self._reloaded = self._gauge("codeblue_config_reload_success")
         self._reloaded_at = self._gauge("codeblue_config_reload_success_timestamp_seconds")
         self._gauge("codeblue_build_info").labels(version=__version__, python=platform.python_version()).set(1)
@@ -181,6 +183,8 @@ class Metrics:
             "codeblue_channel_trouble": dict.fromkeys(vitals.channel_trouble, 1.0),
             "codeblue_oncall_trouble": dict.fromkeys(vitals.oncall_trouble, 1.0),
             "codeblue_calendar_age_seconds": vitals.calendar_ages,
+            "codeblue_silences": self.silences(),
+            "codeblue_quiet_services": self.quiet(),
         }
         for metric in STATE:
             family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)

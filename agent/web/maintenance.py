@@ -18,7 +18,7 @@ from agent.web.answers import json_answer
 from agent.web.asked import Asked, Keys
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
-from agent.web.quiet_views import window_view
+from agent.web.quiet_views import meant_view, window_view
 from agent.web.silences import SOMEBODY, desk_of
 
 KEYS: Keys = {
@@ -56,8 +56,7 @@ class MaintenanceApi:
             await desk.add_window(window, everything=asked.flag("all"))
         except Refused as refused:
             raise HTTPException(409, str(refused)) from refused
-        services = len(desk.meant(window.matchers))
-        return json_answer({**window_view(window, desk.book), "services": services}, 201)
+        return json_answer({**window_view(window, desk.book), **meant_view(window.matchers, desk)}, 201)
 
     async def preview(self, request: Request) -> Response:
         """The next times of a window that is described, or of the one with that `id`, and the pages of the last days
@@ -65,13 +64,15 @@ class MaintenanceApi:
         desk = desk_of(self._deps)
         asked = Asked(await json_body(request), KEYS)
         name = asked.text("id")
-        window = next((one for one in desk.book.windows if one.id == name), None) if name else await self._read(asked)
-        if window is None:
-            raise HTTPException(404, f"there is no window {name!r}")
+        try:
+            window = desk.window(name) if name else await self._read(asked)
+        except LookupError as error:
+            raise HTTPException(404, str(error.args[0])) from error
         now = desk.book.now()
         spans = upcoming(window, now - LOOKED_BACK - window.length, now, MOST_TIMES)
         found = await preview(window.matchers, desk.meant(window.matchers), self._deps.store, now, covered(spans))
-        return json_answer({**plain(found), "window": window_view(window, desk.book, SHOWN_TIMES)})
+        hint = desk.hint(window.matchers)
+        return json_answer({**plain(found), "hint": hint, "window": window_view(window, desk.book, SHOWN_TIMES)})
 
     async def end(self, request: Request) -> Response:
         desk = desk_of(self._deps)

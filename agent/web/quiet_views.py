@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agent.core.matchers import attributes
+from agent.core.matchers import Matchers, attributes
 from agent.core.silence import Silence, State
 from agent.core.windows import Span, Window, local_and_utc
 from agent.quiet.book import Book, is_past
+from agent.quiet.desk import Desk
 from agent.quiet.recurrence import upcoming
 from agent.quiet.register import Reason
 
@@ -51,6 +52,11 @@ def window_view(one: Window, book: Book, times: int = TIMES) -> dict[str, Any]:
         "now": span_view(span, one.zone) if span else None,
         "next": [span_view(later, one.zone) for later in upcoming(one, now, now + AHEAD, times)],
     }
+
+
+def meant_view(matchers: Matchers, desk: Desk) -> dict[str, Any]:
+    """How many services are meant, and where there are none, what was probably meant."""
+    return {"services": len(desk.meant(matchers)), "hint": desk.hint(matchers)}
 
 
 def span_view(span: Span, zone: str) -> dict[str, Any]:

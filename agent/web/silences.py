@@ -1,5 +1,7 @@
 """GET, POST and DELETE /api/silences; POST /api/silences/preview; GET /api/quiet."""
 
+from datetime import datetime, timedelta
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +16,7 @@ from agent.web.answers import json_answer
 from agent.web.asked import Asked, Keys
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
-from agent.web.quiet_views import quiet_view, silence_view
+from agent.web.quiet_views import meant_view, quiet_view, silence_view
 
 SOMEBODY = "somebody"
 KEYS: Keys = {
@@ -22,6 +24,7 @@ KEYS: Keys = {
     "for": str,
     "until_resolved": bool,
     "from": str,
+    "until": str,
     "zone": str,
     "by": str,
     "comment": str,
@@ -68,14 +71,13 @@ class SilenceApi:
         asked = Asked(await json_body(request), KEYS)
         try:
             matchers = desk.read(asked.texts("match"))
-            begins = asked.text("from")
-            starts = parse_moment(begins, asked.text("zone", "UTC")) if begins else None
-        except (Refused, ValueError, OSError, LookupError) as error:
-            raise HTTPException(400, str(error)) from error
+        except Refused as refused:
+            raise HTTPException(400, str(refused)) from refused
+        starts = _moment(asked, "from")
         wanted = Wanted(
             matchers=matchers,
             by=asked.text("by", SOMEBODY),
-            span=asked.span("for"),
+            span=_span(asked, starts or desk.book.now()),
             until_resolved=asked.flag("until_resolved"),
             starts=starts,
             comment=asked.text("comment"),
@@ -85,8 +87,7 @@ class SilenceApi:
             made = await desk.add_silence(wanted)
         except Refused as refused:
             raise HTTPException(409, str(refused)) from refused
-        services = len(desk.meant(matchers))
-        return json_answer({**silence_view(made, desk.book), "services": services}, 201)
+        return json_answer({**silence_view(made, desk.book), **meant_view(matchers, desk)}, 201)
 
     async def preview(self, request: Request) -> Response:
         """What a silence would hide: services, open incidents, and the pages of the last days."""
@@ -97,7 +98,7 @@ class SilenceApi:
         except Refused as refused:
             raise HTTPException(400, str(refused)) from refused
         found = await preview(matchers, desk.meant(matchers), self._deps.store, desk.book.now())
-        return json_answer(plain(found))
+        return json_answer({**plain(found), "hint": desk.hint(matchers)})
 
     async def expire(self, request: Request) -> Response:
         desk = desk_of(self._deps)
@@ -108,3 +109,21 @@ class SilenceApi:
         except Refused as refused:
             raise HTTPException(409, str(refused)) from refused
         return json_answer(silence_view(ended, desk.book))
+
+
+def _moment(asked: Asked, key: str) -> datetime | None:
+    text = asked.text(key)
+    try:
+        return parse_moment(text, asked.text("zone", "UTC")) if text else None
+    except (ValueError, OSError, LookupError) as error:
+        raise HTTPException(400, f"{key}: {error}") from error
+
+
+def _span(asked: Asked, starts: datetime) -> timedelta | None:
+    """How long it shall last, as `for` or `until` says."""
+    span, ends = asked.span("for"), _moment(asked, "until")
+    if span is not None and ends is not None:
+        raise HTTPException(400, "until: expected either until or for, got both")
+    if ends is not None and ends <= starts:
+        raise HTTPException(400, "until: expected a time that is to come, after from")
+    return ends - starts if ends is not None else span

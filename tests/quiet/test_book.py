@@ -161,7 +161,7 @@ async def test_expired_ones_stay_listed_for_days_and_are_dropped_then() -> None:
     town = Town()
     await town.desk.add_silence(town.wanted("service=api"))
     await town.passes(2 * HOUR + LISTED_FOR)
-    assert town.book.counts() == {State.PENDING: 0, State.ACTIVE: 0, State.EXPIRED: 1}
+    assert town.book.counts() == {"pending": 0, "active": 0, "expired": 1}
     await town.passes(MINUTE)
     assert town.book.silences == {}
     assert read(await town.store.get_note(SILENCES), None).silences == []
@@ -261,6 +261,7 @@ async def test_the_overview_says_which_services_are_quiet_and_why() -> None:
     await town.book.tick()
     kinds = {name: [reason.kind for reason in reasons] for name, reasons in town.book.overview.items()}
     assert kinds == {"api": ["silence"], "mail": ["maintenance"]}
+    assert town.book.quiet_counts() == {"silence": 1, "maintenance": 1, "hours": 0}
     await town.passes(3 * HOUR)
     assert town.book.overview == {}
 

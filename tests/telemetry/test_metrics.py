@@ -236,6 +236,8 @@ def busy() -> Metrics:
     metrics.count_log("photos", "file:/var/log/x.log", "")
     metrics.observe_lateness(0.2, 3)
     metrics.config_read(True)
+    metrics.silences = lambda: {"pending": 0.0, "active": 2.0, "expired": 1.0}
+    metrics.quiet = lambda: {"silence": 3.0, "maintenance": 0.0, "hours": 0.0}
     return metrics
 
 
