@@ -32,7 +32,7 @@ _FENCE = re.compile("`(?=`)")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", re.ASCII)
 _GAP = "\u200b"  # zero width: keeps three backticks from being a fence
 _LINKS = ("Runbook", "Dashboard", "Trace")  # facts that may be links: their addresses are the config's own
-_WIDE = ("Tried", "Heartbeat")  # facts that are read across, not in a column
+_WIDE = ("Next step", "Tried", "Heartbeat")  # facts that are read across, not in a column
 _ORDER = {"Acknowledged": -2, "Down upstream": -1, "Agent": 1}  # others stay between, as they come
 _PEOPLE = "Paged"
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")

@@ -126,6 +126,8 @@ class SlackPosting:
         data = {"channel": str(posted.get("channel", "")), "ts": str(posted.get("ts", ""))}
         if notice.kind is NoticeKind.OPENED:
             data["key"] = notice.key
+            if notice.calls:
+                data["calls"] = json.dumps(notice.calls)
             if message.evidence:
                 data["evidence"] = json.dumps(message.evidence)
         return Receipt(data=data)
@@ -133,11 +135,20 @@ class SlackPosting:
 
 def kept_evidence(opening: Receipt) -> list[Block]:
     """The blocks of evidence that the opening message showed."""
+    return _listed(opening, "evidence")
+
+
+def called_by(opening: Receipt) -> list[str]:
+    """The people whom the opening message mentioned, as far as it could."""
+    return _listed(opening, "calls")
+
+
+def _listed(opening: Receipt, name: str) -> list[Any]:
     try:
-        blocks = json.loads(opening.data.get("evidence", "[]"))
+        found = json.loads(opening.data.get(name, "[]"))
     except ValueError:
         return []
-    return blocks if isinstance(blocks, list) else []
+    return found if isinstance(found, list) else []
 
 
 def _moment(notice: Notice) -> Moment:

@@ -160,13 +160,37 @@ async def test_a_page_to_a_person_is_acknowledged_from_his_direct_message(tmp_pa
         await here.paged()
         await here.until(lambda: here.people.slack.direct("U0ALICE").posted)
         direct = here.people.slack.direct("U0ALICE").posted[0]
+        assert here.message().pings == ["<@U"]  # the channel sees who is asked
         await here.people.press(direct, "Ack")
         assert (await here.people.whispered()).shown == f"web: {ALICE} has taken it on."
         await here.until(lambda: "Ack" not in {**direct.buttons, **here.message().buttons})
-        assert here.message().pings == ["<@U"]  # the channel sees who was paged
+        assert here.message().pings == ["<@U"]
         here.sign.touch()
         await here.until(lambda: direct.shown.startswith("✅") and here.message().shown.startswith("✅"))
         assert {**direct.buttons, **here.message().buttons} == {}
+
+
+async def test_who_is_asked_by_a_later_step_is_mentioned_in_the_thread_and_the_message_mentions_nobody_anew(
+    tmp_path: Path,
+) -> None:
+    steps = [{"notify": ["alice"], "wait": "1s"}, {"notify": ["bob"], "wait": "5m"}]
+    people = {
+        "people": {"alice": {"contacts": {"oncall": "U0ALICE"}}, "bob": {"contacts": {"oncall": "U0BOB"}}},
+        "escalation": {"default": {"steps": steps, "repeat": 0}},
+    }
+    async with world(tmp_path, people=people) as here:
+        message = await here.paged()
+        slack = here.people.slack
+        assert "<@U0ALICE>" in str(message.blocks)
+        assert "bob, unless somebody acknowledges it" in message.shown
+        await here.until(lambda: slack.thread(message.ts))
+        assert "[@U0ALICE], bob" in here.message().shown
+        assert here.message().pings == ["<@U"]
+        assert "<@U0BOB>" not in str(here.message().blocks)
+        (reply,) = slack.thread(message.ts)
+        assert reply.pings == ["<@U"]
+        assert "<@U0BOB>" in str(reply.blocks)
+        assert not reply.broadcast
 
 
 async def test_a_silence_from_slack_is_the_service_s_own(tmp_path: Path) -> None:

@@ -428,7 +428,8 @@ class Notice:
     by name; both come from outside and must be escaped and truncated by the channel. `note` says what is unusual
     about this message ("#oncall did not take this page: invalid_auth"). `to` is the address on that channel where it is
     for one person; `channel` is then "CHANNEL/PERSON". `offers` are what a person may do about it from the message:
-    "ack", "silence", "restart", "approve:KEY".
+    "ack", "silence", "restart", "approve:KEY". `calls` are the people who are asked and whom a message in a place that
+    others read, too, mentions.
     """
 
     key: str
@@ -450,6 +451,7 @@ class Notice:
     offers: tuple[str, ...] = ()
     severity: str = ""
     labels: Mapping[str, str] = field(default_factory=no_text)
+    calls: tuple[str, ...] = ()
 
 
 Command = Restart | Notice

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from agent.core import flapping
 from agent.core.budget import in_words
 from agent.core.draft import Draft
+from agent.core.escalation import next_step
 from agent.core.events import EventKind
 from agent.core.model import NO_TEXT, Asked, Contact, Incident, Mode, Notice, NoticeKind, Outcome, Stage, Tried
 
@@ -28,17 +29,25 @@ _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
 
 
 def page(draft: Draft, contacts: Iterable[Contact], *, instead_of: str = "", note: str = "") -> None:
-    """Ask these to page, each once per incident."""
-    for contact in contacts:
-        if any(asked.channel == contact.name for asked in draft.incident.asked):
-            continue
-        title = f"{draft.state.service} {_what(draft.incident)}"
-        key = _notify(draft, contact, NoticeKind.OPENED, title, note=note)
-        asked = Asked(
-            channel=contact.name, key=key, at=draft.at, instead_of=instead_of, to=contact.to, person=contact.person
+    """Ask these to page, each once per incident. Each page names all of them."""
+    known = {asked.channel for asked in draft.incident.asked}
+    new = [contact for name, contact in {contact.name: contact for contact in contacts}.items() if name not in known]
+    opened, first = NoticeKind.OPENED, draft.incident.notices + 1
+    debts = tuple(
+        Asked(
+            channel=contact.name,
+            key=_key(draft.incident, contact, opened, number),
+            at=draft.at,
+            instead_of=instead_of,
+            to=contact.to,
+            person=contact.person,
         )
-        draft.change_incident(asked=(*draft.incident.asked, asked))
-        via = f" instead of {instead_of}" if instead_of else ""
+        for number, contact in enumerate(new, first)
+    )
+    draft.change_incident(asked=(*draft.incident.asked, *debts))
+    via = f" instead of {instead_of}" if instead_of else ""
+    for contact in new:
+        key = _notify(draft, contact, opened, f"{draft.state.service} {_what(draft.incident)}", note=note)
         draft.say(EventKind.PAGED, f"asked {contact.name} to page{via}", channel=contact.name, key=key)
 
 
@@ -64,10 +73,19 @@ def remind(
         draft.say(EventKind.REMINDED, f"reminded {asked.channel}", channel=asked.channel, key=key)
 
 
-def update(draft: Draft, title: str, evidence: Mapping[str, str] = NO_TEXT) -> None:
-    """Tell the channels that were asked what has changed, with what proves it now; nobody is woken by it."""
+def update(
+    draft: Draft,
+    title: str,
+    evidence: Mapping[str, str] = NO_TEXT,
+    *,
+    only: Collection[str] | None = None,
+    calls: tuple[str, ...] = (),
+) -> None:
+    """Tell the channels that were asked (or `only` these) what has changed, with what proves it now; nobody is woken
+    by it but whom it `calls`."""
     for asked in draft.incident.asked:
-        _notify(draft, asked.contact, NoticeKind.UPDATE, title, evidence=evidence)
+        if only is None or asked.channel in only:
+            _notify(draft, asked.contact, NoticeKind.UPDATE, title, evidence=evidence, calls=calls)
 
 
 def close(draft: Draft, how: str, evidence: Mapping[str, str] = NO_TEXT) -> None:
@@ -121,10 +139,13 @@ def _notify(
     *,
     note: str = "",
     evidence: Mapping[str, str] = NO_TEXT,
+    calls: tuple[str, ...] = (),
 ) -> str:
     incident = draft.incident
+    if kind in (NoticeKind.OPENED, NoticeKind.REMINDER):
+        calls = _people(incident)
     number = incident.notices + 1
-    key = f"{incident.id}/{contact.name}/{kind}/{number}"
+    key = _key(incident, contact, kind, number)
     draft.commands.append(
         Notice(
             key=key,
@@ -138,7 +159,7 @@ def _notify(
             summary=_summary(draft, incident),
             at=draft.at,
             opened_at=incident.opened_at,
-            facts=_facts(draft, incident),
+            facts=_facts(draft, incident, over=kind is NoticeKind.RESOLVED),
             evidence=incident.evidence if kind is NoticeKind.OPENED else evidence,
             note=note,
             runbook=draft.policy.runbook,
@@ -146,10 +167,15 @@ def _notify(
             offers=_offers(draft, incident, kind),
             severity=draft.policy.severity,
             labels=draft.policy.labels,
+            calls=calls,
         )
     )
     draft.change_incident(notices=number)
     return key
+
+
+def _key(incident: Incident, contact: Contact, kind: NoticeKind, number: int) -> str:
+    return f"{incident.id}/{contact.name}/{kind}/{number}"
 
 
 def _offers(draft: Draft, incident: Incident, kind: NoticeKind) -> tuple[str, ...]:
@@ -174,7 +200,7 @@ def _summary(draft: Draft, incident: Incident) -> str:
     return "; ".join(now) or f"{incident.check}: {incident.summary}"
 
 
-def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
+def _facts(draft: Draft, incident: Incident, *, over: bool) -> dict[str, str]:
     span = in_words(draft.at - incident.first_miss_at)
     facts = {
         "Failing": ", ".join(incident.failing) or "nothing any more",
@@ -187,8 +213,10 @@ def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
     if incident.ack is not None:
         until = f" until {incident.ack.until:%H:%M} UTC" if incident.ack.until else ""
         facts["Acknowledged"] = f"{incident.ack.by} at {incident.ack.at:%H:%M} UTC{until}"
-    if people := sorted({asked.person for asked in incident.asked if asked.person}):
+    if people := _people(incident):
         facts["Paged"] = ", ".join(people)
+    if not over and (following := next_step(draft)):
+        facts["Next step"] = following
     if incident.quiet:
         facts["Quiet"] = incident.quiet
     if incident.flapping:
@@ -202,6 +230,10 @@ def _facts(draft: Draft, incident: Incident) -> dict[str, str]:
     if draft.context.trace_link and incident.trace_id:
         facts["Trace"] = draft.context.trace_link.replace("{trace_id}", incident.trace_id)
     return facts
+
+
+def _people(incident: Incident) -> tuple[str, ...]:
+    return tuple(sorted({asked.person for asked in incident.asked if asked.person}))
 
 
 def _tried(tried: Tried) -> str:

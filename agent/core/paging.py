@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from agent.core import budget, notices
 from agent.core.draft import Draft
+from agent.core.escalation import goes_on, reached, whom_it_names
 from agent.core.events import Acknowledged, EventKind, Quiet
 from agent.core.model import Acknowledgement, Asked, Contact, Escalation, Stage
 
@@ -28,10 +29,10 @@ def page(draft: Draft, note: str = "") -> None:
 
 
 def ask(draft: Draft, note: str = "") -> None:
-    """The channels of the policy, and the first step of its escalation."""
-    notices.page(draft, [Contact(channel=name) for name in draft.policy.page], note=note)
+    """The first step of the policy's escalation, and its channels, whose page says whom that step asks."""
     if draft.policy.escalation is not None and not draft.incident.step:
         _take_step(draft, draft.policy.escalation, note)
+    notices.page(draft, [Contact(channel=name) for name in draft.policy.page], note=note)
 
 
 def ask_new(draft: Draft) -> None:
@@ -174,29 +175,27 @@ def _take_step(draft: Draft, escalation: Escalation, note: str = "", *, title: s
             draft.change_incident(step=0, round=draft.incident.round + 1)
             continue
         step = escalation.steps[number]
-        found = [contact for target in step.notify for contact in draft.context.reach.get(target, ())]
-        contacts = list(dict.fromkeys(found))
+        contacts = reached(draft, step)
         draft.change_incident(step=number + 1)
-        whom = ", ".join(target.partition(":")[2] for target in step.notify)
+        whom = whom_it_names(step)
         if not contacts:
             draft.say(EventKind.ESCALATED, f"step {number + 1} ({whom}) reaches nobody: going on at once")
             continue
-        draft.change_incident(escalate_at=draft.at + step.wait if _goes_on(draft, escalation) else None)
-        if number or draft.incident.round:
-            draft.say(
-                EventKind.ESCALATED, f"nobody has acknowledged it: step {number + 1} ({whom})", step=str(number + 1)
-            )
-        known = {asked.channel for asked in draft.incident.asked if asked.at != draft.at}
+        draft.change_incident(escalate_at=draft.at + step.wait if goes_on(draft, escalation) else None)
+        said = f"nobody has acknowledged it: step {number + 1} ({whom})"
+        known = {asked.channel: asked for asked in draft.incident.asked if asked.at != draft.at}
+        names = {contact.name for contact in contacts}
         notices.page(draft, contacts, note=note)
-        notices.remind(draft, {contact.name for contact in contacts} & known, title=title)
+        notices.remind(draft, names & known.keys(), title=title)
+        if number or draft.incident.round:
+            draft.say(EventKind.ESCALATED, said, step=str(number + 1))
+            places = {name for name, asked in known.items() if not asked.person} - names
+            calls = tuple(dict.fromkeys(contact.person for contact in contacts if contact.person))
+            notices.update(draft, f"{draft.state.service}: {said}", only=places, calls=calls)
         if step.wait:
             return
     if not draft.incident.asked:
         draft.say(EventKind.UNDELIVERED, f"nobody could be asked: no step of {escalation.name} reaches anybody now")
         draft.change_incident(step=0, round=0, escalate_at=draft.at + NOBODY)
     else:
-        draft.change_incident(escalate_at=draft.at + NOBODY if _goes_on(draft, escalation) else None)
-
-
-def _goes_on(draft: Draft, escalation: Escalation) -> bool:
-    return draft.incident.step < len(escalation.steps) or draft.incident.round < escalation.repeat
+        draft.change_incident(escalate_at=draft.at + NOBODY if goes_on(draft, escalation) else None)

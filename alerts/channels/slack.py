@@ -2,8 +2,10 @@
 
 An opening notice is posted, with buttons where somebody listens. What follows edits that message and is added to its
 thread; reminders and the closing message are shown in the channel too (`reply_broadcast`), because an edit notifies
-nobody. The edit always comes first: it can be repeated without harm, so that a retry after half of the work never
-posts a second reply. A notice to a person (`notice.to`, a user's id) is a direct message with a thread of its own.
+nobody. Whom the opening message mentions its later versions do too; who is asked by a later step is mentioned in the
+thread, where it is news. The edit always comes first: it can be repeated without harm, so that a retry after half of
+the work never posts a second reply. A notice to a person (`notice.to`, a user's id) is a direct message with a thread
+of its own.
 
 Slack has no idempotency key for bots. Each message carries its notice's key as metadata instead, and a message that may
 have been posted already (its try was cut off, or it is older than this channel object) is looked for in the history
@@ -13,7 +15,7 @@ without them such a retry posts a second time.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -29,7 +31,7 @@ from alerts.slack_errors import GONE, SlackRefused
 from alerts.slack_heard import Command, Press, marks, understand
 from alerts.slack_may import Gatekeeper, Home, UserGroups, useful_actions
 from alerts.slack_options import SlackOptions
-from alerts.slack_posting import SlackPosting, kept_evidence
+from alerts.slack_posting import SlackPosting, called_by, kept_evidence
 from alerts.slack_socket import Pace, SlackSocket
 
 __all__ = ["SLACK", "SlackChannel", "SlackOptions"]
@@ -92,15 +94,16 @@ class SlackChannel:
         home, post = notice.to or self._options.channel, self._posting.post
         if notice.kind is NoticeKind.NOTE:
             return self._learn(notice, await post(notice, small_message(notice), home))
-        whole = self._view(notice)
+        whole = self._view(notice, notice.calls)
         if opening is None or not opening.data.get("channel") or not opening.data.get("ts"):
             # the opening never arrived, or arrived when this name was a channel of another type
             return self._learn(notice, await post(notice, full_message(notice, view=whole), home))
         where, ts, kept = opening.data["channel"], opening.data["ts"], kept_evidence(opening)
+        edited = self._view(notice, called_by(opening))
         loud = notice.kind is not NoticeKind.UPDATE
         try:
-            loud = not await self._posting.edit(notice, opening, full_message(notice, kept, whole)) or loud
-            reply = full_message(notice, view=_for_a_reply(whole, notice))
+            loud = not await self._posting.edit(notice, opening, full_message(notice, kept, edited)) or loud
+            reply = full_message(notice, view=replace(whole, useful=()))  # never edited: a button would grow stale
             return await post(notice, reply, where, thread=ts, loud=loud)
         except SlackRefused as refused:
             if refused.code not in GONE:
@@ -108,12 +111,13 @@ class SlackChannel:
         orphan = replace(notice, note=f"{notice.note} {_OPENING_GONE}".strip())
         return await post(orphan, full_message(orphan, kept, whole), home)
 
-    def _view(self, notice: Notice) -> View:
+    def _view(self, notice: Notice, calls: Collection[str]) -> View:
+        """`calls` are the people whom it mentions, where it isn't for one of them alone."""
         if self._desk is None:
             return View()
         heard = self._socket is not None or self.signing_secret
-        addresses = self._desk.contacts().items() if not notice.to else ()
-        users = {person: known.get(self._name, "") for person, known in addresses}
+        addresses = self._desk.contacts() if not notice.to else {}
+        users = {person: addresses[person].get(self._name, "") for person in calls if person in addresses}
         return View(self._name, useful_actions(self._options.may) if heard else (), users)
 
     def _learn(self, notice: Notice, receipt: Receipt) -> Receipt:
@@ -168,12 +172,6 @@ class SlackChannel:
         """Whether it was typed in this very channel. Slack calls every private channel by the same name."""
         speaker, known = command.speaker, {self._id, self._options.channel} - {""}
         return speaker.channel in known or speaker.channel_name == self._options.channel.lstrip("#")
-
-
-def _for_a_reply(view: View, notice: Notice) -> View:
-    """A reply is never edited, so a button in it would grow stale; and it calls only people who have to act on it."""
-    calls = notice.kind in (NoticeKind.OPENED, NoticeKind.REMINDER)
-    return View(view.channel, (), view.users if calls else {})
 
 
 def _secret(value: SecretStr | None) -> str:

@@ -65,8 +65,9 @@ async def test_who_is_paged_is_mentioned_in_the_channel_but_not_in_what_calls_fo
     async with slack_world() as world:
         world.contacts |= {"alice": {"oncall": "U0ALICE"}, "carol": {"sms": "+49123"}}
         facts = {**OPENED.facts, "Paged": "alice, carol"}
-        opening = await world.channel.send(replace(OPENED, facts=facts), None)
-        for notice in (UPDATE, REMINDER, RESOLVED):
+        people = ("alice", "carol")
+        opening = await world.channel.send(replace(OPENED, facts=facts, calls=people), None)
+        for notice in (UPDATE, replace(REMINDER, calls=people), RESOLVED):
             await world.channel.send(replace(notice, facts=facts), opening)
         (message,) = world.slack.messages()
         update, reminder, resolved = world.slack.thread(message.ts)
@@ -78,7 +79,8 @@ async def test_who_is_paged_is_mentioned_in_the_channel_but_not_in_what_calls_fo
 async def test_a_name_that_is_an_attack_mentions_nobody() -> None:
     async with slack_world() as world:
         world.contacts |= {"<!channel>": {"oncall": "U0ALICE> <!channel"}, "x": {"oncall": "!channel"}}
-        await world.channel.send(replace(OPENED, facts={"Paged": "<!channel>, x, <@U0BOB>"}), None)
+        names = ("<!channel>", "x", "<@U0BOB>")
+        await world.channel.send(replace(OPENED, facts={"Paged": ", ".join(names)}, calls=names), None)
         assert world.slack.messages()[0].pings == []
 
 

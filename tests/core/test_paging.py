@@ -132,7 +132,47 @@ class TestEscalation:
         story = people_story()
         story.policy = policy(restart=None, escalation=ladder(), page=("oncall",))
         down(story)
-        assert asked(story) == ["oncall", "sms/alice"]
+        assert asked(story) == ["sms/alice", "oncall"]
+
+    def test_every_page_says_who_is_asked_and_when_who_is_next(self) -> None:
+        story = people_story()
+        story.reach["oncall:primary"] = (ALICE, MAIL, Contact(channel="sms", to="+494", person="dave"))
+        story.policy = policy(restart=None, escalation=ladder(), page=("oncall",))
+        down(story)
+        pages = story.notices(NoticeKind.OPENED)
+        assert len(pages) == 4
+        assert {page.facts["Paged"] for page in pages} == {"alice, dave"}
+        assert {page.facts["Next step"] for page in pages} == {
+            "2026-03-01 03:05:12 UTC: bob, unless somebody acknowledges it"
+        }
+        assert {page.calls for page in pages} == {("alice", "dave")}
+
+    def test_a_later_step_is_told_in_the_places_where_others_look_and_calls_only_whom_it_asks(self) -> None:
+        story = people_story()
+        story.policy = policy(restart=None, escalation=ladder(), page=("oncall",))
+        down(story)
+        story.time_is(12 + 5 * MINUTE)
+        (told,) = story.notices(NoticeKind.UPDATE)
+        assert (told.channel, told.calls) == ("oncall", ("bob",))
+        assert "nobody has acknowledged it: step 2 (bob)" in told.title
+        assert told.facts["Next step"].startswith("2026-03-01 03:10:12 UTC: ops")
+
+    @pytest.mark.parametrize("how", ["acknowledged", "quiet", "over"])
+    def test_no_next_step_is_announced_where_none_will_come(self, how: str) -> None:
+        story = people_story()
+        story.policy = policy(restart=None, escalation=ladder(), page=("oncall",))
+        down(story)
+        if how == "acknowledged":
+            acknowledge(story, 60)
+        elif how == "quiet":
+            story.quiet = Quiet(why="silenced", until=at(3600))
+            story.time_is(60)
+        else:
+            story.sees(PASS, 60, 62)
+        (told,) = [notice for notice in story.notices(NoticeKind.UPDATE) if notice.channel == "oncall"] or [
+            notice for notice in story.notices(NoticeKind.RESOLVED) if notice.channel == "oncall"
+        ]
+        assert "Next step" not in told.facts
 
     def test_a_channel_that_is_asked_anyway_is_not_reminded_in_the_same_breath(self) -> None:
         story = people_story()
