@@ -67,7 +67,8 @@ def services(found: Iterable[Mapping[str, Any]]) -> Table:
     made = table("SERVICE", "HEALTH", "SINCE", "CHECKS", "WHAT IS WRONG")
     for row in found:
         stage = f" ({row['stage']})" if row.get("stage") else ""
-        text = Text(f"{row.get('summary', '')}{stage}")
+        quiet = f" [{row['quiet']}]" if row.get("quiet") else ""
+        text = Text(f"{row.get('summary', '')}{stage}{quiet}".strip())
         made.add_row(row["name"], colored(row["health"]), since(row["since"]), str(row["checks"]), text)
     return made
 

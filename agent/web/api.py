@@ -136,11 +136,13 @@ class Api:
     # ------------------------------------------------------------------------------------- what it watches
 
     async def services(self, request: Request) -> Response:
-        """Every service, worst first; `?health=down` picks one health."""
+        """Every service, worst first; `?health=down` picks one health. `quiet` is why nobody is asked about it."""
         wanted = request.query_params.get("health")
         rows = worst_first(row for row in self._deps.table.values() if wanted in (None, row.state.health.value))
         gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        return Chunks(json_list(map(service_brief, rows), self._deps.redact), "application/json", gzip=gzip)
+        quiet = self._deps.desk.book.overview if self._deps.desk else {}
+        lines = ({**service_brief(row), "quiet": "; ".join(one.why for one in quiet.get(row.name, ()))} for row in rows)
+        return Chunks(json_list(lines, self._deps.redact), "application/json", gzip=gzip)
 
     async def service(self, request: Request) -> Response:
         return self._answer(service_full(self._row(request)))

@@ -14,11 +14,12 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from agent.core.budget import in_words
-from agent.core.events import Event, EventKind
+from agent.core.events import Event, EventKind, Quiet
 from agent.core.model import Health, Incident
 from agent.ports import Run, ServiceRow, StoreUnavailable
+from agent.quiet.register import Reason
 from agent.web.deps import WebDeps
-from agent.web.quiet_views import quiet_table
+from agent.web.quiet_views import quiet_table, quiet_until
 from agent.web.strip import going_on, spoken, strip
 from agent.web.views import WORST_FIRST, limits, readiness, worst_check, worst_first
 
@@ -61,6 +62,8 @@ class Line:
     checks: int
     summary: str
     stage: str
+    quiet: str
+    why_quiet: str
     strip: list[str]
 
 
@@ -104,7 +107,8 @@ class Pages:
         rows = worst_first(self._deps.table.values())
         page, left_out = shown(rows)
         strips = await self._strips([row for row in page if row.state.health is not Health.UP][:MOST_STRIPS], now)
-        lines = [_line(row, strips.get(row.name, [])) for row in page]
+        quiet = self._deps.desk.book.overview if self._deps.desk else {}
+        lines = [_line(row, strips.get(row.name, []), quiet.get(row.name, ()), now) for row in page]
         incidents = [row.state.incident for row in rows if row.state.incident]
         return self._render(
             "status.html",
@@ -143,8 +147,13 @@ class Pages:
             timeline=list(reversed(timeline))[:MOST_EVENTS],
             trouble_text=trouble,
             worst=row.state.health,
+            quiet=self._quiet(row, now),
             **limits(row, self._deps.policy(name), now),
         )
+
+    def _quiet(self, row: ServiceRow, now: datetime) -> Quiet | None:
+        policy = self._deps.policy(row.name)
+        return self._deps.desk.book.quiet(row, policy, now) if self._deps.desk and policy else None
 
     async def _runs(self, row: ServiceRow, now: datetime) -> Sequence[Run]:
         """The last hour's runs: those that the store has, which have ended, and those that still go on."""
@@ -171,7 +180,7 @@ class Pages:
         return HTMLResponse(self._deps.redact(text), headers=_protection(nonce))
 
 
-def _line(row: ServiceRow, cells: list[str]) -> Line:
+def _line(row: ServiceRow, cells: list[str], quiet: tuple[Reason, ...], now: datetime) -> Line:
     worst, incident = worst_check(row), row.state.incident
     return Line(
         name=row.name,
@@ -180,6 +189,8 @@ def _line(row: ServiceRow, cells: list[str]) -> Line:
         checks=len(row.checks),
         summary=f"{worst.check}: {worst.summary or worst.reason}" if worst and (worst.summary or worst.reason) else "",
         stage=stage_in_words(incident) if incident else "",
+        quiet=quiet_until(quiet, now),
+        why_quiet="; ".join(one.why for one in quiet),
         strip=cells,
     )
 

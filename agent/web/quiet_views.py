@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agent.core.matchers import Matchers, attributes
-from agent.core.silence import Silence, State
+from agent.core.silence import Silence, State, utc
 from agent.core.windows import Span, Window, local_and_utc
 from agent.quiet.book import Book, is_past
 from agent.quiet.desk import Desk
@@ -72,31 +72,75 @@ def quiet_view(service: str, reasons: tuple[Reason, ...]) -> dict[str, Any]:
     return {"service": service, "reasons": [{"why": one.why, "until": one.until, "kind": one.kind} for one in reasons]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One silence or window in force, as texts for a line of a table."""
+
+    match: str
+    services: int
+    why: str
+    by: str
+    until: str
+
+
 @dataclass(frozen=True, slots=True)
 class QuietTable:
-    """What the status page says of it: lines of text, and how many more there are of each."""
+    """What the status page says of it, and how many more there are of each."""
 
-    held: list[tuple[str, str, int]]  # what is matched, why, how many services
+    held: list[Held]
     more_held: int
     services: list[tuple[str, str]]  # service, why
     more_services: int
 
 
 def quiet_table(book: Book) -> QuietTable | None:
-    """None where nothing is quiet and nothing will be."""
+    """None where nothing is quiet."""
     now = book.now()
     silences = [one for one in book.silences.values() if one.state(now) is State.ACTIVE]
+    silences.sort(key=lambda one: one.created, reverse=True)
     windows = [(one, span) for one in book.windows if (span := book.register.span(one, now)) is not None]
-    quiet = sorted((name, reasons) for name, reasons in book.overview.items() if reasons)
+    quiet = sorted(book.overview.items())
     if not silences and not windows and not quiet:
         return None
     subjects = [attributes(subject.policy) for subject in book.services()]
-    held = [(one.matchers, one.why(span.start, span.end)) for one, span in windows]
-    held += [(one.matchers, one.why) for one in silences]
-    lines = [(str(what), why, sum(map(what.hold, subjects))) for what, why in held[:SHOWN]]
+    held = [
+        *(
+            _held(one, f"maintenance {one.id}", local_and_utc(span.end, one.zone, now), subjects)
+            for one, span in windows
+        ),
+        *(_held(one, f"silence {one.id}", _silent_until(one, now), subjects) for one in silences[:SHOWN]),
+    ][:SHOWN]
     return QuietTable(
-        held=lines,
-        more_held=len(held) - len(lines),
+        held=held,
+        more_held=len(windows) + len(silences) - len(held),
         services=[(name, "; ".join(one.why for one in reasons)) for name, reasons in quiet[:SHOWN_SERVICES]],
         more_services=max(0, len(quiet) - SHOWN_SERVICES),
     )
+
+
+def quiet_until(reasons: tuple[Reason, ...], now: datetime) -> str:
+    """ "quiet until 14:00 UTC", for a service that this keeps quiet; empty for none."""
+    if not reasons:
+        return ""
+    ends = [one.until for one in reasons if one.until is not None]
+    if len(ends) == len(reasons):
+        return f"quiet until {utc(max(ends), now)}"
+    endless = {one.kind for one in reasons if one.until is None}
+    return "quiet until resolved" if endless == {"silence"} else "quiet"
+
+
+def _held(one: Silence | Window, kind: str, until: str, subjects: list[dict[str, str]]) -> Held:
+    return Held(
+        match=str(one.matchers),
+        services=sum(map(one.matchers.hold, subjects)),
+        why=f"{kind}: {one.comment}" if one.comment else kind,
+        by=one.by or "configuration",
+        until=until,
+    )
+
+
+def _silent_until(one: Silence, now: datetime) -> str:
+    ends = utc(one.ends, now) if one.ends is not None else ""
+    if not one.until_resolved:
+        return ends
+    return f"resolved, at the latest {ends}" if ends else "resolved"

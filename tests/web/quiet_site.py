@@ -18,6 +18,8 @@ class QuietSite(Site):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.book = Book(store=self.store, now=lambda: self.now, services=self.subjects, changed=lambda: None)
+        for row in self.services:
+            self.policies.setdefault(row.name, Policy(service=row.name, labels=LABELS.get(row.name, {})))
         self.desk = Desk(self.book, lambda service, event: self.told.append((service, event)))
 
     def subjects(self) -> list[Subject]:

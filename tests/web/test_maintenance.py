@@ -88,6 +88,8 @@ async def test_a_preview_counts_the_pages_that_fell_into_its_times() -> None:
 
 async def test_the_status_page_names_the_window_that_is_open() -> None:
     site = QuietSite()
-    await site.says("POST", "/api/maintenance", {"match": "team=photos", "for": "2h", "comment": "disks"})
+    asked = {"match": "team=photos", "for": "2h", "comment": "disks", "by": "ann", "zone": "Europe/Berlin"}
+    made = (await site.says("POST", "/api/maintenance", asked))[1]
     async with serving(site) as browser:
-        assert "maintenance until 05:07 UTC: disks" in (await browser.ask("/")).text
+        text = (await browser.ask("/")).text
+    assert f"<td>maintenance {made['id']}: disks</td><td>ann</td><td>06:07 Europe/Berlin (05:07 UTC)</td>" in text

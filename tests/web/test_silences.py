@@ -1,5 +1,6 @@
 """Silences over HTTP, and what the status page says of them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from agent.core.events import EventKind
 from tests.quiet.town import happened
 from tests.web.quiet_site import QuietSite
-from tests.web.site import NOW, Site, serving
+from tests.web.site import NOW, Site, an_incident, serving
 
 
 async def test_a_silence_is_made_listed_and_ended() -> None:
@@ -110,10 +111,46 @@ async def test_the_status_page_names_what_is_silenced_and_who_is_quiet() -> None
     await site.book.tick()
     async with serving(site) as browser:
         text = (await browser.ask("/")).text
+        one = (await browser.ask("/services/mail")).text
+        unconcerned = (await browser.ask("/services/shop")).text
+    [silence] = site.book.silences
     assert "<h2>Quiet now</h2>" in text
-    assert "silenced by &lt;bob&gt; until 05:07 UTC: deploy" in text
-    assert "2 services" in text
+    assert "2 services</span></td>" in text
+    assert f"<td>silence {silence}: deploy</td><td>&lt;bob&gt;</td><td>05:07 UTC</td>" in text
+    assert text.count('">quiet until 05:07 UTC</span>') == 2
+    assert "Nobody is asked about this service now: silenced by &lt;bob&gt; until 05:07 UTC: deploy" in one
+    assert "Nobody is asked" not in unconcerned
+    listed = {one["name"]: one["quiet"] for one in (await site.says("GET", "/api/services"))[1]}
+    assert {name: why for name, why in listed.items() if why} == dict.fromkeys(
+        ("mail", "photos-api"), "silenced by <bob> until 05:07 UTC: deploy"
+    )
     assert [one["service"] for one in (await site.says("GET", "/api/quiet"))[1]] == ["mail", "photos-api"]
+
+
+async def test_what_is_quiet_until_it_is_resolved_says_so_and_not_twice() -> None:
+    site = QuietSite()
+    [row] = [row for row in site.services if row.name == "photos-api"]
+    row.state = replace(row.state, incident=replace(an_incident(), quiet="silenced by bob until it is resolved"))
+    await site.says("POST", "/api/silences", {"match": "team=photos", "until_resolved": True, "by": "bob"})
+    await site.book.tick()
+    async with serving(site) as browser:
+        text = (await browser.ask("/")).text
+        one = (await browser.ask("/services/photos-api")).text
+    assert "<td>resolved</td>" in text
+    assert '">quiet until resolved</span>' in text
+    assert one.count("silenced by bob until it is resolved") == 1
+
+
+async def test_of_many_silences_the_page_shows_the_newest_and_says_how_many_more_there_are() -> None:
+    site = QuietSite()
+    await site.says("POST", "/api/maintenance", {"match": "team=photos", "for": "2h"})
+    for number in range(12):
+        await site.says("POST", "/api/silences", {"match": "team=photos", "for": "1h", "comment": f"n{number}."})
+        site.now += timedelta(seconds=1)
+    async with serving(site) as browser:
+        text = (await browser.ask("/")).text
+    assert [f"n{number}." in text for number in (2, 3, 11)] == [False, True, True]
+    assert "and 3 more" in text
 
 
 async def test_where_nothing_is_quiet_the_page_says_nothing_of_it() -> None:
