@@ -13,6 +13,7 @@ from agent.actions.children import Children
 from agent.actions.drains import DRAINS
 from agent.assembly import (
     Toolbox,
+    alert_rule,
     assemble,
     beat_tokens,
     database_path,
@@ -37,6 +38,7 @@ from agent.pagers import Pagers
 from agent.ports import Desk, ServiceRow, Stored, Vitals
 from agent.quiet.book import Book, Subject
 from agent.quiet.desk import Desk as QuietDesk
+from agent.runtime.alerts_in import AlertsIn
 from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
@@ -150,6 +152,7 @@ class App:
         self.listeners = Listeners(self.vitals, self._desk())
         self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
+        self.alerts_in = AlertsIn(self.signals, self.store, self.clock, self.engine.tell)
         self.together = Together(self.engine, self.clock, self.signals, config.storm)
         self.engine.run_again = self.prober.start_confirming
         self.engine.host_trouble = lambda: self.vitals.host_trouble
@@ -162,7 +165,7 @@ class App:
             beats=self.beats,
             notifier=self.notifier,
             rounds=(self.together.look,),
-            steps=(self.together.stepped,),
+            steps=(self.together.stepped, self.alerts_in.stepped),
         )
         self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
         self._pulse: asyncio.Task[None] | None = None
@@ -197,6 +200,7 @@ class App:
             tokens=tuple(token.get_secret_value() for token in self.config.agent.tokens),
             redact=redact,
             operations=self.operator,
+            alerts_in=self.alerts_in,
             oncall=self.duty.book,
             desk=self.desk,
             signed=self.listeners.signed,
@@ -253,6 +257,7 @@ class App:
         self.beats.restore(await self.store.load_beats(), blind)
         self.beats.configure(beat_tokens(self.config), now)
         await self.duty.load()
+        await self.alerts_in.load(alert_rule(self.config))
         await self.silences.load(readable=not self.store.trouble)
         return stored
 
@@ -277,6 +282,7 @@ class App:
         self.scheduler.add_chore("calendars", timedelta(seconds=5), self.duty.read_calendars)
         self.scheduler.add_chore("on call", timedelta(seconds=5), self.duty.look_after)
         self.scheduler.add_chore("silences", timedelta(seconds=1), self.silences.tick)
+        self.scheduler.add_chore("alerts from elsewhere", timedelta(seconds=10), self.alerts_in.look)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
@@ -416,6 +422,7 @@ class App:
             return
         self.take_late(late.states)
         await self.silences.load()
+        await self.alerts_in.load(self.alerts_in.rule)
         orphans = self._watch_orphans(late.states)
         self.together.restore()
         await self.outbox.adopt(late.interrupted, late.pending)

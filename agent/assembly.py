@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from agent.config.model import CheckSpec, Config, ServiceSpec
 from agent.core.along import own_step
 from agent.core.few import few
-from agent.core.model import Outcome, Restart, ServiceState
+from agent.core.model import Outcome, Policy, Restart, ServiceState
 from agent.ports import (
     ActionOutcome,
     BeatBook,
@@ -27,12 +27,33 @@ from agent.ports import (
     Stored,
     Vitals,
 )
+from agent.runtime.alerts_in import About, AlertRule
 from agent.runtime.drains import Drained, Drains, Hook
 from agent.runtime.engine import related
 from agent.runtime.gate import is_loopback
 from agent.runtime.probe import Probe, Watched
 
 UNSTORED = 0
+
+
+def alert_rule(config: Config) -> AlertRule | None:
+    """What holds for alerts that come in; None where none are taken."""
+    spec = config.alerts_in
+    if spec is None:
+        return None
+
+    def policy_of(about: About) -> Policy:
+        return spec.policy_of(about.name, about.labels, about.runbook, about.links)
+
+    return AlertRule(
+        policy_of=policy_of,
+        per=spec.per,
+        unheard_after=spec.unheard_after,
+        close_after=spec.close_after,
+        at_most=spec.at_most,
+        token=spec.token.get_secret_value() if spec.token else "",
+        agent=config.agent.name,
+    )
 
 
 def assemble(

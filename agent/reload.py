@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from agent.app import TABLES, App
-from agent.assembly import assemble, beat_tokens, owners
+from agent.assembly import alert_rule, assemble, beat_tokens, owners
 from agent.config.diff import Changes, changes
 from agent.config.last_good import keep
 from agent.config.load import load
@@ -91,6 +91,7 @@ async def _apply(app: App, difference: Changes) -> None:
     app.limits.resize(new.agent.concurrency, new.agent.per_host)
     app.budgets()
     app.use_people()
+    await app.alerts_in.use(alert_rule(new))
     app.housekeeping.retention = new.agent.retention
     if difference.processes:
         await app.children.reconfigure(new.processes)

@@ -31,7 +31,8 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FENCE = re.compile("`(?=`)")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", re.ASCII)
 _GAP = "\u200b"  # zero width: keeps three backticks from being a fence
-_LINKS = ("Runbook", "Dashboard", "Trace")  # facts that may be links: their addresses are the config's own
+# facts that may be links, always shown with their addresses: the config's own, and those of alerts that come in
+_LINKS = ("Runbook", "Dashboard", "Source", "Trace")
 _WIDE = ("Next step", "Tried", "Heartbeat")  # facts that are read across, not in a column
 _ORDER = {"Acknowledged": -2, "Down upstream": -1, "Agent": 1}  # others stay between, as they come
 _PEOPLE = "Paged"

@@ -42,6 +42,7 @@ class Changes:
     groups: bool = False
     paging: bool = False  # storms
     maintenance: bool = False
+    alerts_in: bool = False
     agent: tuple[str, ...] = ()
 
     @property
@@ -54,7 +55,7 @@ class Changes:
             *(self.services, checks, self.channels, self.processes),
             *(self.oncall, self.logs, self.groups, self.paging, self.agent),
         )
-        return self.maintenance or any(map(bool, parts))
+        return self.maintenance or self.alerts_in or any(map(bool, parts))
 
 
 def changes(old: Config, new: Config) -> Changes:
@@ -72,6 +73,7 @@ def changes(old: Config, new: Config) -> Changes:
         groups=old.groups != new.groups,
         paging=old.storm != new.storm,
         maintenance=old.maintenance != new.maintenance,
+        alerts_in=old.alerts_in != new.alerts_in,
         agent=tuple(_differing(old.agent, new.agent)),
     )
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.config.alerts_in import read_alerts_in
 from agent.config.around import Around
 from agent.config.channels import read_channels
 from agent.config.escalation import Targets, read_escalations
@@ -61,6 +62,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     logs = read_logs(tree.logs, {name for name in written if isinstance(name, str)}, reading)
     groups = read_groups(tree.groups, sorted({spec.policy.group for spec in services.values()} - {""}), reading)
     storm = read_storm(tree.storm, tree.main.at("storm"), around, reading)
+    alerts_in = read_alerts_in(tree.alerts_in, tree.main.at("alerts_in"), around, reading)
     maintenance = read_maintenance(tree.maintenance, [spec.policy for spec in services.values()], reading)
     if not agent:
         return None
@@ -80,4 +82,5 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
         groups=groups,
         storm=storm,
         maintenance=maintenance,
+        alerts_in=alerts_in,
     )

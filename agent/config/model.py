@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -25,6 +25,9 @@ from agent.ports import (
     Options,
     ProcessSpec,
 )
+
+if TYPE_CHECKING:
+    from agent.config.alerts_in import AlertsInSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,7 @@ class Config:
     groups: Mapping[str, GroupRule] = field(default_factory=dict)
     storm: StormRule | None = field(default_factory=StormRule)
     maintenance: tuple[Window, ...] = ()
+    alerts_in: "AlertsInSpec | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from agent.config.alerts_in import AlertsInKeys
 from agent.config.envelope import (
     AgentKeys,
     ChannelKeys,
@@ -64,6 +65,12 @@ _SECTIONS: tuple[tuple[str, Model, str], ...] = (
         "A list of planned times in which nobody is asked about some services and nothing of them is restarted: "
         '`- {match: "service=db", cron: "0 2 * * sun", for: 2h, zone: Europe/Berlin, comment: backup}`. By `cron`, by '
         "`rrule` with `at`, or once by `from` and `until`: [silences.md](silences.md).",
+    ),
+    (
+        "alerts_in",
+        AlertsInKeys,
+        "Alerts of Prometheus Alertmanager that are paged like services: `alerts_in: {page: [oncall]}`. Its "
+        "webhook receiver posts them to `/alerts/alertmanager`: [alerts-in.md](alerts-in.md).",
     ),
     ("logs", LogKeys, "A list. Each is either `files` or `units`: `- {files: [/var/log/nginx/*.log], service: web}`."),
 )

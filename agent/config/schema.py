@@ -8,6 +8,7 @@ from pydantic import BaseModel, ByteSize
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticUndefined
 
+from agent.config.alerts_in import AlertsInKeys
 from agent.config.envelope import (
     AgentKeys,
     ChannelKeys,
@@ -42,7 +43,7 @@ def json_schema(tables: Tables) -> Schema:
     envelopes: list[Model] = [
         StormKeys,
         *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
-        *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys, WindowKeys),
+        *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys, WindowKeys, AlertsInKeys),
     ]
     kinds = (tables.checks, tables.actions, tables.channels, tables.drains)
     options = [kind.options for table in kinds for kind in table.values()]
@@ -244,6 +245,10 @@ def _sections(tables: Tables, of: Mapping[Model, Schema]) -> dict[str, Schema]:
             "anyOf": [of[StormKeys], {"enum": [OFF, None]}],
         },
         "routes": listed(of[RouteKeys], "Which escalation policy a service has: the first that matches."),
+        "alerts_in": {
+            "description": "Alerts of Prometheus Alertmanager that are paged like our own.",
+            "anyOf": [of[AlertsInKeys], {"type": "null"}],
+        },
         "maintenance": listed(of[WindowKeys], "Planned times in which nobody is asked and nothing restarted."),
         "logs": listed(of[LogKeys], "Where log lines come from."),
         "include": {**ONE_OR_MORE, "description": "Folders and patterns of files to read as well."},

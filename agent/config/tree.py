@@ -26,6 +26,7 @@ SECTIONS = (
     "escalation",
     "routes",
     "maintenance",
+    "alerts_in",
     "storm",
     "logs",
     "include",
@@ -52,6 +53,7 @@ class Tree:
     agent: object = None
     defaults: object = None
     storm: object = None
+    alerts_in: object = None
     services: list[Entry] = field(default_factory=list)
     processes: list[Entry] = field(default_factory=list)
     channels: list[Entry] = field(default_factory=list)
@@ -76,7 +78,7 @@ def read_tree(path: Path, env: Mapping[str, str], report: Report, copy: Copy | N
     tree.complete = _read(document, reading) and isinstance(document.value, dict)
     top = _sections(document, SECTIONS, report)
     tree.agent, tree.defaults = top.get("agent"), top.get("defaults")
-    tree.storm = top.get("storm")
+    tree.storm, tree.alerts_in = top.get("storm"), top.get("alerts_in")
     _collect(document, top, tree, report)
     for included in copy.included() if copy else _included(tree, top.get("include"), report):
         tree.files.append(included.path)

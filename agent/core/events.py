@@ -75,9 +75,10 @@ class PolicyChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRemoved:
-    """Config no longer names the service: what is open is closed, saying so."""
+    """Config no longer names the service: what is open is closed, saying so, or `why` where there is another reason."""
 
     at: datetime
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ def decide(state: ServiceState, event: Input, policy: Policy, context: Context) 
             _policy_changed(draft)
         case ServiceRemoved():
             if state.incident is not None:
-                _close(draft, "is no longer watched: config does not name it any more")
+                _close(draft, event.why or "is no longer watched: config does not name it any more")
         case ClockStepped():
             draft.state = shifted(state, event.by)
         case Approved() | Deployed() | Acknowledged() | RestartAsked() | Noted():

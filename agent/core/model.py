@@ -240,7 +240,8 @@ class Policy:
     `fallback` names, for each channel, where a page goes that the channel did not take within `page_deadline`
     or refused for good. `remind` repeats an unresolved page (zero: never). `unknown_after` is how long a check
     may be unable to tell before that itself is paged (zero: never). `escalation` are the people who are asked beside
-    the channels of `page`, step by step. `severity` and `labels` are what routes, silences and windows look at.
+    the channels of `page`, step by step. `severity` and `labels` are what routes, silences and windows look at. `links`
+    are web addresses by name ("Dashboard") where whoever is paged can read on.
     """
 
     service: str
@@ -260,6 +261,7 @@ class Policy:
     labels: Mapping[str, str] = field(default_factory=no_text)
     flapping: Flapping | None = None
     gather: Gather | None = None
+    links: Mapping[str, str] = field(default_factory=no_text)
 
     @property
     def pages(self) -> bool:

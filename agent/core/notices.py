@@ -13,6 +13,7 @@ from agent.core.events import EventKind
 from agent.core.model import NO_TEXT, Asked, Contact, Incident, Mode, Notice, NoticeKind, Outcome, Stage, Tried
 
 UNDELIVERED = "The page that opened this incident never arrived here."
+FIRING = "firing"  # the reason of an alert of somebody else's, which need not mean that anything is down
 AT_IT = (Stage.RESTARTING, Stage.VERIFYING)
 _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
     {
@@ -54,6 +55,8 @@ def page(draft: Draft, contacts: Iterable[Contact], *, instead_of: str = "", not
 def _what(incident: Incident) -> str:
     if incident.flapping:
         return "is flapping"
+    if incident.reason == FIRING:
+        return "is firing"
     return "cannot tell whether it is well" if incident.reason == "unknown" else "is down"
 
 
@@ -62,7 +65,8 @@ def remind(
 ) -> None:
     """Say again, to every channel that was asked (or `only` to these), that it is not over, or what `title` says."""
     incident = draft.incident
-    state = "is still flapping" if incident.flapping else "is still down"
+    ill = "firing" if incident.reason == FIRING else "down"
+    state = "is still flapping" if incident.flapping else f"is still {ill}"
     title = title or f"{draft.state.service} {state} ({in_words(draft.at - incident.first_miss_at)})"
     for asked in incident.asked:
         if only is not None and asked.channel not in only:
@@ -229,7 +233,7 @@ def _facts(draft: Draft, incident: Incident, *, over: bool) -> dict[str, str]:
         facts["Agent"] = draft.context.agent
     if draft.context.trace_link and incident.trace_id:
         facts["Trace"] = draft.context.trace_link.replace("{trace_id}", incident.trace_id)
-    return facts
+    return {**facts, **draft.policy.links}
 
 
 def _people(incident: Incident) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from agent.ports.actions import (
     Reaching,
     Remediator,
 )
+from agent.ports.alerts_in import AlertGroup, AlertIntake, ForeignAlert, Taken
 from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
 from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt, Repeating
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
@@ -28,6 +29,8 @@ from agent.ports.table import CheckRow, ServiceRow
 __all__ = [
     "ActionOutcome",
     "ActionType",
+    "AlertGroup",
+    "AlertIntake",
     "Beat",
     "BeatBook",
     "BeatIntake",
@@ -43,6 +46,7 @@ __all__ = [
     "Desk",
     "Drain",
     "DrainType",
+    "ForeignAlert",
     "HttpAnswer",
     "HttpClient",
     "HttpRequest",
@@ -69,6 +73,7 @@ __all__ = [
     "Store",
     "StoreUnavailable",
     "Stored",
+    "Taken",
     "Tools",
     "VersionConflict",
     "Vitals",

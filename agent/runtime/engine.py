@@ -170,10 +170,10 @@ class Engine:
         if known or (watched.row.state.incident is not None and watched.probes):
             self._put(watched, PolicyChanged(at=self._clock.now()))
 
-    async def unwatch(self, service: str) -> None:
-        """Config no longer names it: close what is open, then forget it."""
+    async def unwatch(self, service: str, why: str = "") -> None:
+        """Config no longer names it, or `why`: close what is open, then forget it."""
         watched = self.table[service]
-        self._put(watched, ServiceRemoved(at=self._clock.now()))
+        self._put(watched, ServiceRemoved(at=self._clock.now(), why=why))
         while watched.task is not None:
             await asyncio.wait([watched.task])
         del self.table[service]

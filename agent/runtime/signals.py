@@ -4,12 +4,13 @@ They are paged, stored, silenced and closed by the same code as any other servic
 name in a configuration can be; whoever feeds a kind owns it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from datetime import timedelta
 
 from agent.core.events import Observed
-from agent.core.model import CheckPolicy, CheckResult, Policy, ServiceState, Verdict, no_text
+from agent.core.model import CheckPolicy, CheckResult, Policy, ServiceState, Stage, Verdict, no_text
 from agent.ports import CheckRow, ServiceRow, Stored
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
@@ -77,10 +78,31 @@ class Signals:
         """Nobody can tell any more: an open incident stays open, and none is opened until `unknown_after`."""
         self._say(name, Verdict.UNKNOWN, "unheard", summary, None)
 
-    async def forget(self, name: str) -> None:
-        """Watch it no longer. What is open is closed first, and whoever was asked is told."""
+    def failing(self, name: str) -> bool:
+        """Whether it has an open incident."""
+        watched = self._engine.table.get(name)
+        return watched is not None and watched.row.state.incident is not None
+
+    def again(self, name: str) -> None:
+        """What was last said of one that is held still stands, now that whatever holds it may be over: it has no check
+        that could be run again."""
+        watched = self._engine.table.get(name)
+        incident = watched.row.state.incident if watched else None
+        known = watched.row.state.checks.get(_kind(name)) if watched else None
+        if incident is None or incident.stage is not Stage.HELD or known is None or known.verdict is not Verdict.FAIL:
+            return
+        self._say(name, Verdict.FAIL, known.reason, known.summary, None)
+
+    async def settled(self, name: str) -> None:
+        """All that was said of it until now has been decided on and stored."""
+        watched = self._engine.table.get(name)
+        while watched is not None and watched.task is not None:
+            await asyncio.wait([watched.task])
+
+    async def forget(self, name: str, why: str = "") -> None:
+        """Watch it no longer. What is open is closed first, and whoever was asked is told, with the reason."""
         if name in self._engine.table:
-            await self._engine.unwatch(name)
+            await self._engine.unwatch(name, why)
             self._rows.pop(name, None)
 
     # ------------------------------------------------------------------------------------------ how

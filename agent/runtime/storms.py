@@ -10,6 +10,7 @@ from agent.core.events import Noted, Parent, Quiet
 from agent.core.model import Escalation, EscalationStep, Health, Policy, ServiceState
 from agent.core.storm import Phase, Place, Root, Sick, Storm, StormRule, likely_root, resumed, step, tree
 from agent.ports import ServiceRow
+from agent.runtime.alert_words import KIND as ALERT
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
 from agent.runtime.places import in_words, news, place
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 
 KIND = "storm"
 NAME = "storm:services"
+ALERTS = f"{ALERT}:"  # services without probes that may be part of one
 TELL_EVERY = timedelta(seconds=10)
 FIRST_LOOK = timedelta(
     seconds=3
@@ -276,9 +278,11 @@ def merged(escalations: list[Escalation]) -> Escalation | None:
 
 
 def _ordinary(watched: Watched) -> bool:
-    """A service with probes of its own, and not the agent's trouble with itself, which must get out whatever
-    happens."""
-    return bool(watched.probes) and all(probe.type.name != "agent" for probe in watched.probes.values())
+    """A service with probes of its own or an alert of somebody else's, and not the agent's trouble with itself, which
+    must get out whatever happens."""
+    if not watched.probes:
+        return watched.row.name.startswith(ALERTS)
+    return all(probe.type.name != "agent" for probe in watched.probes.values())
 
 
 def _ill(state: ServiceState) -> bool:

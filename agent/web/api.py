@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agent.core.durations import parse_duration
 from agent.core.events import EventKind
 from agent.ports import ServiceRow, StoreUnavailable
+from agent.web.alerts_in import PREFIX as ALERTS
+from agent.web.alerts_in import AlertsInApi
 from agent.web.answers import Chunks, accepts_gzip, json_answer, json_list, to_json
 from agent.web.beats import BeatEndpoint
 from agent.web.bodies import json_body
@@ -35,12 +37,12 @@ log = structlog.get_logger()
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_EVENTS = 1000
-PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, SlackApi)
+PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, SlackApi, AlertsInApi)
 
 
 def create_app(deps: WebDeps) -> ASGIApp:
-    """The app. Beats go past the router; everything but beats, the agent's own health and what Slack signs goes through
-    the gate."""
+    """The app. Beats go past the router; everything but beats, the agent's own health, what Slack signs and
+    alerts that come in goes through the gate."""
     api = Api(deps)
     routes = Starlette(
         routes=[*api.routes(), *(route for part in PARTS for route in part(deps).routes()), *page_routes(deps)],
@@ -57,7 +59,7 @@ def create_app(deps: WebDeps) -> ASGIApp:
             await beats(scope, receive, send)
             return
         refusal = None
-        if path not in OPEN_PATHS and not path.startswith(SLACK):  # these are let in by their signature
+        if path not in OPEN_PATHS and not path.startswith((SLACK, ALERTS)):  # these have ways in of their own
             refusal = gate.refuse(dict(scope["headers"]), changes=scope["method"] in CHANGES)
         if refusal is not None:
             await _refused(refusal)(scope, receive, send)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from agent.core.events import Input
 from agent.core.model import Policy
 from agent.operations import Operations
-from agent.ports import BeatIntake, OnCall, Said, ServiceRow, Store, Vitals
+from agent.ports import AlertIntake, BeatIntake, OnCall, Said, ServiceRow, Store, Vitals
 from agent.quiet.desk import Desk
 
 
@@ -55,6 +55,7 @@ class WebDeps:
     tokens: tuple[str, ...] = ()
     redact: Callable[[str], str] = _unchanged
     operations: Operations | None = None
+    alerts_in: AlertIntake | None = None
     oncall: OnCall | None = None
     desk: Desk | None = None
     now: Callable[[], datetime] = utc_now
