@@ -252,6 +252,10 @@ def install(
     program: Annotated[
         Path, typer.Option(help="The codeblue script that the unit starts; this one, if none is named.")
     ] = THIS,
+    sudo: Annotated[
+        bool,
+        typer.Option("--sudo", help="Write sudoers lines for the restarts that say sudo: hosts without polkit."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Make the agent a service of this host. With leave to restart exactly the units that its configuration names."""
@@ -261,7 +265,9 @@ def install(
     from agent.config.model import ConfigError
 
     try:
-        steps, grants = put_in_place(config, root.absolute(), str(program.absolute()), TABLES, dry_run=dry_run)
+        steps, grants = put_in_place(
+            config, root.absolute(), str(program.absolute()), TABLES, dry_run=dry_run, sudo=sudo
+        )
     except ConfigError as error:
         raise refused(error) from None
     except CannotInstall as error:

@@ -1,8 +1,9 @@
 """Talking to systemd through `systemctl`, as argv, with a timeout."""
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +14,29 @@ from agent.units import PROPERTIES, NoUnit, Unit, parse_show
 
 SYSTEMCTL = "/usr/bin/systemctl"
 JOURNALCTL = "/usr/bin/journalctl"
+TIMEOUT = "/usr/bin/timeout"
 Scope = Literal["system", "user"]
 
 _NO_MANAGER = ("not been booted with systemd", "Failed to connect to bus", "Failed to get D-Bus connection")
 
 
-async def systemctl(program: str, scope: Scope, *arguments: str, timeout: float) -> ArgvResult:
-    """Run systemctl in a scope. What comes back is never an exception."""
-    return await run_argv([program, f"--{scope}", *arguments], timeout=timeout, env=bus_environment(scope))
+async def systemctl(program: str, scope: Scope, *arguments: str, timeout: float, sudo: str = "") -> ArgvResult:
+    """Run systemctl in a scope, through `sudo` where there is one. What comes back is never an exception."""
+    argv = [program, f"--{scope}", *arguments]
+    if sudo:
+        argv = [sudo, "-n", *ended_by_root(argv, timeout)]
+    return await run_argv(argv, timeout=timeout, env=bus_environment(scope))
+
+
+def ended_by_root(argv: Sequence[str], timeout: float) -> list[str]:
+    """A command for sudo. It will be root's, and the agent can end sudo, but nothing that is root's: timeout(1) ends
+    it, with its whole group, a second after the agent has given up on it at the latest."""
+    return [TIMEOUT, "-k", "1", str(math.ceil(timeout) + 1), *argv]
+
+
+def order_argv(verb: str, unit: str) -> tuple[str, ...]:
+    """An order to systemd. What may be done through sudo is written with these same words."""
+    return (verb, "--no-ask-password", "--", unit)
 
 
 async def show_unit(name: str, *, scope: Scope = "system", program: str = SYSTEMCTL, timeout: float = 2.0) -> Unit:

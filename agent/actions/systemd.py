@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Gt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.actions.refusal import Refusal, too_young
 from agent.argv import ArgvResult, run_argv
@@ -31,6 +32,7 @@ from agent.systemctl import (
     bus_environment,
     complaint,
     last_job,
+    order_argv,
     show_unit,
     systemctl,
 )
@@ -56,8 +58,21 @@ class SystemdOptions(Options):
         description="What to do with a unit that ended in good order or is disabled, as after `systemctl stop`: "
         "leave it to people, or start it all the same",
     )
+    sudo: str = Field(
+        default="",
+        description="Where sudo is (/usr/bin/sudo), for hosts without polkit: the order, and nothing else, is given "
+        "through it; `codeblue install --sudo` writes the sudoers lines",
+    )
     systemctl: str = Field(default=SYSTEMCTL, description="Where systemctl is")
     journalctl: str = Field(default=JOURNALCTL, description="Where journalctl is")
+
+    @model_validator(mode="after")
+    def _sudo_knows_what_it_allows(self) -> Self:
+        if self.sudo and not all(Path(program).is_absolute() for program in (self.sudo, self.systemctl)):
+            raise ValueError("with sudo, both it and systemctl must be absolute paths, as in /usr/bin/sudo")
+        if self.sudo and self.scope == "user":
+            raise ValueError("sudo is for units of the system: a user's own need no leave")
+        return self
 
 
 class SystemdRestart:
@@ -97,9 +112,8 @@ class SystemdRestart:
     async def _restart(self, before: Unit | NoUnit) -> tuple[Outcome, str]:
         options = self._options
         old = self._main(before)
-        arguments = (options.verb, "--no-ask-password", "--", options.unit)
-        timeout = options.timeout.total_seconds()
-        result = await systemctl(options.systemctl, options.scope, *arguments, timeout=timeout)
+        arguments, timeout = order_argv(options.verb, options.unit), options.timeout.total_seconds()
+        result = await systemctl(options.systemctl, options.scope, *arguments, timeout=timeout, sudo=options.sudo)
         if result.error:
             return Outcome.FAILED, result.message
         after = await self._look()

@@ -94,21 +94,29 @@ SystemCallFilter=@system-service adjtimex clock_adjtime
 SystemCallErrorNumber=EPERM
 """
 
-_NO_SANDBOX = """\
-# The configuration asks for sudo, which needs new privileges and the whole file system: polkit is the better way.
+_SUDO_SANDBOX = """\
+# The configuration says sudo, which gains privileges: what it needs of them is left, and what would forbid it again
+# (everything that filters system calls) is missing here. polkit is the better way.
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_AUDIT_WRITE CAP_SYS_RESOURCE
+AmbientCapabilities=
 NoNewPrivileges=no
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectControlGroups=yes
+RemoveIPC=yes
 """
 
 
 def unit_file(program: str = PROGRAM, *, sudo: bool = False) -> str:
-    """The agent's own unit. `program` is the absolute path of the `codeblue` script."""
+    """The agent's own unit. `program` is the absolute path of the `codeblue` script; with `sudo` it can use that."""
     return _UNIT.format(
         user=USER,
         environment=ENVIRONMENT,
         program=program,
         config=CONFIG,
         state=STATE,
-        sandbox=_NO_SANDBOX if sudo else _SANDBOX,
+        sandbox=_SUDO_SANDBOX if sudo else _SANDBOX,
     )
 
 
@@ -170,14 +178,14 @@ channels:
 
 
 def grants_of(config: Config) -> dict[str, tuple[str, ...]]:
-    """The units of the system's manager that the configuration may act on, with the verbs that it may use. A user's
-    own units need no leave."""
+    """The units of the system's manager that the configuration may act on over D-Bus, with the verbs that it may use.
+    A user's own units need no leave, and what goes through sudo has its own (`agent.commands.sudoers`)."""
     found: dict[str, set[str]] = {}
     for service in config.services.values():
         for action in service.actions:
             if action.type.name != "systemd":
                 continue
             options = action.options.model_dump()
-            if options["scope"] == "system":
+            if options["scope"] == "system" and not options["sudo"]:
                 found.setdefault(options["unit"], set()).add(options["verb"])
     return {unit: tuple(sorted(verbs)) for unit, verbs in found.items()}

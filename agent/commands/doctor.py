@@ -20,9 +20,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.assembly import database_path, host_and_port
-from agent.commands import doctor_units
+from agent.commands import doctor_sudo, doctor_units
 from agent.commands.deployment import ENVIRONMENT, USER
-from agent.commands.findings import Finding, State, from_rows
+from agent.commands.findings import PERMISSION, Finding, State, from_rows
 from agent.commands.install import read_environment
 from agent.config.load import load
 from agent.config.model import Config, Tables
@@ -55,11 +55,12 @@ def examine(config: Config) -> list[Finding]:
         *_programs(config),
         *_log_files(config),
         *asyncio.run(doctor_units.examine(config)),
+        *doctor_sudo.permissions(config, _me()),
     ]
 
 
 def examine_as(user: str, config: Config, path: Path, env: Mapping[str, str]) -> list[Finding]:
-    """The same with another user's eyes, and what polkit lets that user do. Only root can."""
+    """The same with another user's eyes, and what polkit and sudo let that user do. Only root can."""
     entry = pwd.getpwnam(user)
     # -P keeps the folder it was called from, which that user may not enter, out of the module path.
     argv = [
@@ -92,8 +93,8 @@ def examine_as(user: str, config: Config, path: Path, env: Mapping[str, str]) ->
         said = (result.stderr or result.stdout).strip()[-500:]
         remedy = f"let {user} read {path} and the program's own folder ({sys.prefix})"
         rows = [Finding(f"user {user}", State.MISSING, f"codeblue doesn't run as {user}: {said}", remedy)]
-    seen = [row for row in rows if not row.subject.startswith(doctor_units.PERMISSION)]
-    return [*seen, *doctor_units.permissions(config, user)]
+    seen = [row for row in rows if not row.subject.startswith((PERMISSION, "sudo"))]
+    return [*seen, *doctor_units.permissions(config, user), *doctor_sudo.permissions(config, user)]
 
 
 def default_user() -> str:

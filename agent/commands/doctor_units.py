@@ -9,13 +9,12 @@ from collections.abc import Iterator
 
 from agent.argv import run_argv
 from agent.commands.deployment import grants_of
-from agent.commands.findings import Finding, State
+from agent.commands.findings import PERMISSION, Finding, State
 from agent.config.model import Config
 from agent.systemctl import JOURNALCTL, Scope, bus_environment, show_unit
 from agent.units import NoUnit, Unit
 
 ACTION = "org.freedesktop.systemd1.manage-units"
-PERMISSION = "permission"
 INSTALL = "run codeblue install as root: it writes the polkit rule for what the configuration names"
 
 

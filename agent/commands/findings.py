@@ -15,6 +15,9 @@ class State(StrEnum):
     MISSING = "missing"  # something that the configuration asks for will not work
 
 
+PERMISSION = "permission"  # how the subjects of leave begin
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at. `remedy` is what a person can do, empty for what is fine."""

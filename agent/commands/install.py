@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.commands import deployment
+from agent.commands.sudoers import MARK, Order, by_unit, complaint, orders_of, sudoers
 from agent.config.load import load
 from agent.config.model import Config, ConfigError, Problem, Tables
 
@@ -22,18 +23,18 @@ class CannotInstall(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A file to be there, its path starting from the root. One with `keep` is only written where there is none;
-    one with `private` is readable by root and the agent's group alone."""
+    """A file to be there, its path starting from the root. One with `keep` is only written where there is none."""
 
     path: str
     text: str
     keep: bool = False
-    private: bool = False
+    mode: int = 0o644
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What was done, or would be: "created", "updated", "unchanged", "kept" (it differs, and is left), "ran"."""
+    """What was done, or would be: "created", "updated", "unchanged", "removed", "kept" (it differs, and is left),
+    "ran"."""
 
     what: str
     state: str
@@ -41,13 +42,50 @@ class Step:
 
 
 def plan(config: Config, config_text: str, program: str) -> list[Piece]:
-    """The files of an installation for this configuration."""
-    return [
+    """The files of an installation for this configuration. Raises CannotInstall for lines that sudo would not take."""
+    grants, orders = deployment.grants_of(config), orders_of(config)
+    pieces = [
         Piece(path=deployment.USER_FILE, text=deployment.user_file()),
-        Piece(path=deployment.CONFIG.lstrip("/"), text=config_text, keep=True, private=True),
-        Piece(path=deployment.UNIT_FILE, text=deployment.unit_file(program)),
-        Piece(path=deployment.RULE_FILE, text=deployment.polkit_rule(deployment.grants_of(config))),
+        Piece(path=deployment.CONFIG.lstrip("/"), text=config_text, keep=True, mode=0o640),
+        Piece(path=deployment.UNIT_FILE, text=deployment.unit_file(program, sudo=bool(orders))),
     ]
+    if grants or not orders:
+        pieces.append(Piece(path=deployment.RULE_FILE, text=deployment.polkit_rule(grants)))
+    if orders:
+        text = sudoers(orders)
+        if why := complaint(text):
+            raise CannotInstall(f"/{deployment.SUDOERS_FILE} is not written, as sudo would not take it: {why}")
+        pieces.append(Piece(path=deployment.SUDOERS_FILE, text=text, mode=0o440))
+    return pieces
+
+
+def _agreed(orders: Iterable[Order], sudo: bool) -> None:
+    """Whether whoever installs wants what the configuration says about sudo, which costs the agent its sandbox."""
+    named = ", ".join(f"{order.verb} {order.unit}" for order in orders)
+    if named and not sudo:
+        raise CannotInstall(
+            f"the configuration has sudo for {named}: say --sudo, or leave sudo out: polkit does it, too"
+        )
+    if sudo and not named:
+        raise CannotInstall("--sudo is for nothing: no restart of the configuration says sudo")
+
+
+def clear_away(pieces: Iterable[Piece], root: Path, *, dry_run: bool) -> list[Step]:
+    """Remove the leave that an earlier installation wrote and that this configuration has no use for. What somebody
+    else wrote stays."""
+    wanted = {piece.path for piece in pieces}
+    steps = []
+    for name in (deployment.RULE_FILE, deployment.SUDOERS_FILE):
+        path = root / name
+        try:
+            if name in wanted or not path.exists() or MARK not in path.read_text():
+                continue
+            if not dry_run:
+                path.unlink()
+        except OSError as error:
+            raise CannotInstall(f"{path}: {error.strerror}: run it as root, or with --root DIR") from None
+        steps.append(Step(what=f"/{name}", state="removed"))
+    return steps
 
 
 def source(given: Path | None, root: Path, tables: Tables) -> tuple[Config, str]:
@@ -100,7 +138,6 @@ def carry_out(pieces: Iterable[Piece], root: Path, *, dry_run: bool) -> list[Ste
 
 def _write(piece: Piece, root: Path, dry_run: bool) -> Step:
     path = root / piece.path
-    mode = 0o640 if piece.private else 0o644
     try:
         before = path.read_text() if path.exists() else None
         if before == piece.text:
@@ -110,9 +147,10 @@ def _write(piece: Piece, root: Path, dry_run: bool) -> Step:
         if not dry_run:
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_name(f".{path.name}.new")
-            fresh.touch(mode)
-            fresh.chmod(mode)  # whatever the umask
+            fresh.unlink(missing_ok=True)
+            fresh.touch(0o600)
             fresh.write_text(piece.text)
+            fresh.chmod(piece.mode)  # whatever the umask
             fresh.replace(path)
     except OSError as error:
         raise CannotInstall(f"{path}: {error.strerror}: run it as root, or with --root DIR") from None
@@ -174,16 +212,20 @@ def _group(root: Path) -> int | None:
 
 
 def install(
-    given: Path | None, root: Path, program: str, tables: Tables, *, dry_run: bool
+    given: Path | None, root: Path, program: str, tables: Tables, *, dry_run: bool, sudo: bool = False
 ) -> tuple[list[Step], deployment.Grants]:
     """All of it. Returns what was done and what the agent may do. Raises ConfigError and CannotInstall."""
     config, text = source(given, root, tables)
-    steps = carry_out(plan(config, text, program), root, dry_run=dry_run)
+    orders = orders_of(config)
+    _agreed(orders, sudo)
+    pieces = plan(config, text, program)
+    steps = carry_out(pieces, root, dry_run=dry_run) + clear_away(pieces, root, dry_run=dry_run)
     steps += settle(root, dry_run=dry_run)
     others = [str(path) for path in config.files[1:]]
     if given is not None and others:
         steps.append(Step(what=", ".join(others), state="left", note="the configuration reads these too: see to them"))
-    return steps, deployment.grants_of(config)
+    grants, through_sudo = deployment.grants_of(config), by_unit(orders)
+    return steps, {unit: (*grants.get(unit, ()), *through_sudo.get(unit, ())) for unit in {**grants, **through_sudo}}
 
 
 def told(steps: Iterable[Step], grants: deployment.Grants, *, dry_run: bool) -> Iterable[str]:

@@ -79,6 +79,16 @@ async def test_a_users_unit_is_restarted_by_the_users_manager(host: Host) -> Non
     assert (host.folder / "asked").read_text().startswith("--user-unit=photos.service ")
 
 
+async def test_through_sudo_the_order_is_the_same_and_only_the_order_goes_through_it(host: Host) -> None:
+    note = f'printf "%s\\n" "$*" >>{host.folder}/sudone'
+    sudo = executable(host.folder / "sudo", f'#!/bin/sh\n{note}\nshift\nexec "$@"\n')
+    assert (await host.restart("failed", sudo=str(sudo))).outcome is Outcome.DONE
+    assert host.restarts() == ["--system restart --no-ask-password -- photos.service"]
+    asked = (host.folder / "sudone").read_text().splitlines()
+    assert [line.partition(" --system")[2] for line in asked] == [" restart --no-ask-password -- photos.service"]
+    assert asked[0].startswith("-n /usr/bin/timeout -k 1 31 /")
+
+
 @pytest.mark.parametrize(
     "state", ["failed", "killed", "oom", "running", "crash_loop", "never_started", "reloading", "condition"]
 )

@@ -93,7 +93,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_configuration_is_never_readable_by_others_not_even_while_it_is_written(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
-        carry_out([Piece(path="config.yaml", text="secret", private=True)], tmp_path, dry_run=False)
+        carry_out([Piece(path="config.yaml", text="secret", mode=0o640)], tmp_path, dry_run=False)
     finally:
         os.umask(umask)
     assert (tmp_path / "config.yaml").stat().st_mode & 0o777 == 0o640

@@ -21,7 +21,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
-NEEDED = ("unshare", "nsenter", "setpriv", "pivot_root", "systemctl", "dbus-daemon", "pkcheck", "nginx")
+NEEDED = ("sudo", "unshare", "nsenter", "setpriv", "pivot_root", "systemctl", "dbus-daemon", "pkcheck", "nginx")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -109,7 +109,7 @@ def wait_for(what: str, look: Callable[[], Any], timeout: float = 15.0) -> Any:
 def booted(folder: Path) -> Iterator[Machine]:
     """A machine that is up, with the agent's code in /opt/codeblue. Raises NotBooted where that is not possible; on
     leaving, nothing of it is left. `folder` is an empty one to mount on, inside the machine's own namespace."""
-    cgroup = f"codeblue-tests-{os.getpid()}"
+    cgroup = f"codeblue-tests-{os.getpid()}-{folder.parent.name}"
     said = folder.with_suffix(".log")
     folder.mkdir(exist_ok=True)
     namespaces = ("--pid", "--fork", "--mount", "--uts", "--ipc", "--net", "--kill-child")
