@@ -8,6 +8,7 @@ from agent.ports import ChannelType
 from alerts.channels.alertmanager import ALERTMANAGER
 from alerts.channels.apprise import APPRISE
 from alerts.channels.console import CONSOLE
+from alerts.channels.jira import JIRA
 from alerts.channels.mail import MAIL
 from alerts.channels.slack import SLACK
 from alerts.channels.webhook import WEBHOOK
@@ -18,6 +19,7 @@ CHANNELS: Mapping[str, ChannelType[Any]] = MappingProxyType(
         "mail": MAIL,
         "apprise": APPRISE,
         "alertmanager": ALERTMANAGER,
+        "jira": JIRA,
         "webhook": WEBHOOK,
         "console": CONSOLE,
     }

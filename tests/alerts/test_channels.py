@@ -22,6 +22,7 @@ def test_the_default_rates() -> None:
         "mail": 5.0,
         "apprise": 5.0,
         "alertmanager": 25.0,
+        "jira": 5.0,
         "webhook": 25.0,
         "console": 1000.0,
     }
@@ -33,6 +34,7 @@ import sys
 from alerts.channels import CHANNELS
 given = {"slack": {"token": "xoxb-1", "channel": "#a"}, "webhook": {"url": "http://a"}, "console": {}}
 given |= {"mail": {"host": "a", "from": "a@b.c"}, "apprise": {"url": "ntfys://topic"}}
+given |= {"jira": {"url": "http://j", "token": "x", "project": "OPS"}}
 given |= {"alertmanager": {"urls": ["http://am:9093"]}}
 for name, options in given.items():
     CHANNELS[name].build(name, CHANNELS[name].options(**options))

@@ -217,6 +217,48 @@ def slack() -> Iterator[Slack]:
         process.stdout.close()
 
 
+# ---------------------------------------------------------------------------------------------------- Jira
+
+
+@dataclass
+class Jira:
+    """The Jira stand-in as a process of its own."""
+
+    url: str
+    user: str
+    token: str
+
+    @property
+    def channel(self) -> dict[str, Any]:
+        """What a configuration says of it."""
+        own = {"url": self.url, "user": self.user, "token": self.token, "project": "OPS"}
+        return {"type": "jira", **own, "timeout": "3s", "per_second": 50}
+
+    def issues(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.url}/standin/issues", timeout=5) as answer:
+            return list(json.load(answer))
+
+    def fail_next(self, **how: Any) -> None:
+        """See `tests.jira_standin.JiraStandIn.fail_next`."""
+        body = json.dumps(how).encode()
+        request = urllib.request.Request(f"{self.url}/standin/fail", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=5):
+            pass
+
+
+@contextmanager
+def jira() -> Iterator[Jira]:
+    process = Popen([sys.executable, "-m", "tests.jira_standin"], cwd=ROOT, stdout=PIPE)
+    assert process.stdout is not None
+    try:
+        said = json.loads(process.stdout.readline())
+        yield Jira(said["url"], said["user"], said["token"])
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def later(seconds: float, what: Callable[[], object]) -> threading.Timer:
     """Do it after so long, on a thread."""
     timer = threading.Timer(seconds, what)

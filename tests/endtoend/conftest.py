@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.endtoend.agent import Agent
-from tests.endtoend.around import Receiver, Service, Slack, slack
+from tests.endtoend.around import Jira, Receiver, Service, Slack, jira, slack
 from tests.processes import marked
 
 MakeAgent = Callable[..., Agent]
@@ -44,4 +44,10 @@ def hook() -> Iterator[Receiver]:
 @pytest.fixture(name="slack")
 def slack_fixture() -> Iterator[Slack]:
     with slack() as standin:
+        yield standin
+
+
+@pytest.fixture(name="jira")
+def jira_fixture() -> Iterator[Jira]:
+    with jira() as standin:
         yield standin
