@@ -31,6 +31,7 @@ from agent.core.model import CheckResult, Policy, Verdict
 from agent.listening import Listeners
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
+from agent.notifying import Notifier as ChannelTests
 from agent.oncall.duty import Duty
 from agent.operations import Refused
 from agent.operator import Operator
@@ -203,6 +204,9 @@ class App:
             alerts_in=self.alerts_in,
             oncall=self.duty.book,
             desk=self.desk,
+            notifying=ChannelTests(
+                config=lambda: self.config, outbox=self.outbox, vitals=self.vitals, now=self.clock.now
+            ),
             signed=self.listeners.signed,
         )
 

@@ -11,6 +11,7 @@ from agent import __version__
 from agent.commands import operating
 from agent.commands.counted import counted
 from agent.commands.maintenance import maintenance
+from agent.commands.notify import notify
 from agent.commands.oncall import oncall
 from agent.commands.silence import silence
 from agent.commands.terminal import asked, duration, err, fail, out, read, refused, show
@@ -30,6 +31,7 @@ app.add_typer(logs, name="logs")
 app.add_typer(oncall, name="oncall")
 app.add_typer(silence, name="silence")
 app.add_typer(maintenance, name="maintenance")
+app.add_typer(notify, name="notify")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

@@ -7,8 +7,6 @@ from typing import Any
 from agent.assembly import host_and_port
 from agent.config.model import Config
 
-TIMEOUT = 10.0
-
 
 class AgentUnreachable(Exception):
     """No agent answers there, or it refused; the text says which, and what to do."""
@@ -22,7 +20,9 @@ class NotUnderstood(AgentUnreachable):
     """It answers that what it was asked makes no sense."""
 
 
-def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None, method: str = "") -> Any:
+def ask(
+    config: Config, path: str, *, body: Mapping[str, Any] | None = None, method: str = "", timeout: float = 10.0
+) -> Any:
     """The answer's JSON. With a body it is a POST, or what `method` says. Raises AgentUnreachable, NotThere,
     NotUnderstood."""
     import requests  # only where it is used: a daemon without webhooks never needs it
@@ -37,7 +37,7 @@ def ask(config: Config, path: str, *, body: Mapping[str, Any] | None = None, met
         session.trust_env = False
         try:
             verb = method or ("GET" if body is None else "POST")
-            answer = session.request(verb, url, headers=headers, json=body, timeout=TIMEOUT)
+            answer = session.request(verb, url, headers=headers, json=body, timeout=timeout)
         except requests.RequestException:
             where = f"{host}:{port}"
             raise AgentUnreachable(f"no agent answers at {where}: is it running? (codeblue run)") from None

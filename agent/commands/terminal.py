@@ -58,7 +58,15 @@ def duration(text: str, option: str = "--since") -> str:
         raise fail(f"{option}: {error}", 2) from None
 
 
-def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, service: str = "", method: str = "") -> Any:
+def asked(
+    config: Path,
+    path: str,
+    *,
+    body: dict[str, Any] | None = None,
+    service: str = "",
+    method: str = "",
+    timeout: float = 10.0,
+) -> Any:
     """The running agent's answer, or what is wrong and exit code 1; 2 when it knows nothing of what it was asked for,
     or can make nothing of it. `service` is the name that a person gave: what was probably meant is said too."""
     from agent.commands.ask import AgentUnreachable, NotThere, NotUnderstood, ask
@@ -66,7 +74,7 @@ def asked(config: Path, path: str, *, body: dict[str, Any] | None = None, servic
 
     found = read(config)
     try:
-        return ask(found, path, body=body, method=method)
+        return ask(found, path, body=body, method=method, timeout=timeout)
     except NotThere as error:
         raise fail(f"{error}{did_you_mean(service, found.services) if service else ''}", 2) from None
     except NotUnderstood as error:

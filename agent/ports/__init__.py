@@ -21,6 +21,7 @@ from agent.ports.drains import Drain, DrainType, NotDrained
 from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
 from agent.ports.listening import Desk, Listening, Said
 from agent.ports.logs import LogBook, LogLine, LogSpec
+from agent.ports.notifying import ChannelState, Delivery, Notifying, TriedOut
 from agent.ports.oncall import CalendarSpec, OnCall
 from agent.ports.options import O, Options
 from agent.ports.store import Outgoing, Run, Store, Stored, StoreUnavailable, VersionConflict
@@ -37,11 +38,13 @@ __all__ = [
     "BeatState",
     "CalendarSpec",
     "Channel",
+    "ChannelState",
     "ChannelType",
     "CheckContext",
     "CheckRow",
     "CheckType",
     "ChildProcesses",
+    "Delivery",
     "DeliveryError",
     "Desk",
     "Drain",
@@ -55,6 +58,7 @@ __all__ = [
     "LogLine",
     "LogSpec",
     "NotDrained",
+    "Notifying",
     "O",
     "OnCall",
     "Options",
@@ -75,6 +79,7 @@ __all__ = [
     "Stored",
     "Taken",
     "Tools",
+    "TriedOut",
     "VersionConflict",
     "Vitals",
 ]

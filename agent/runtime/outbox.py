@@ -25,6 +25,7 @@ from agent.ports import (
     Vitals,
 )
 from agent.runtime.clock import Clock
+from agent.runtime.deliveries import TEST, Deliveries, Trial
 from agent.runtime.lane import Lane, LaneCalls, lane_of
 
 log = structlog.get_logger()
@@ -71,13 +72,16 @@ class Outbox:
         self._awaited: dict[str, asyncio.Future[ActionOutcome]] = {}
         self._stopping = False
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._calls = LaneCalls(
-            claim=self._claim,
-            opening=self._opening,
-            delivered=self._delivered,
-            postponed=self._postponed,
-            given_up=self._given_up,
-            retracted=self._retracted,
+        self.deliveries = Deliveries(clock.now, lambda channel, outcome: counts.notice(channel, TEST, outcome))
+        self._calls = self.deliveries.around(
+            LaneCalls(
+                claim=self._claim,
+                opening=self._opening,
+                delivered=self._delivered,
+                postponed=self._postponed,
+                given_up=self._given_up,
+                retracted=self._retracted,
+            )
         )
 
     # ------------------------------------------------------------------------------------------ set up
@@ -157,6 +161,7 @@ class Outbox:
         """Let a running restart and a message that is being sent come to their ends, `grace` seconds at most. What is
         left stays in the store for the next life, and so does what is offered from here on."""
         self._stopping = True
+        self.deliveries.stop()
         await asyncio.gather(self._stop_orders(grace), *(lane.stop(grace) for lane in self._lanes.values()))
 
     async def _stop_orders(self, grace: float) -> None:
@@ -189,8 +194,13 @@ class Outbox:
         now = asyncio.get_running_loop().time()
         return max((now - item.since for lane in self._lanes.values() for item in lane.urgent()), default=0.0)
 
-    def waiting(self) -> int:
-        return sum(map(len, self._lanes.values()))
+    def waiting(self, channel: str = "") -> int:
+        """How many messages have not come to their ends, of all channels or of one."""
+        return sum(len(lane) for name, lane in self._lanes.items() if channel in ("", name))
+
+    async def try_out(self, notice: Notice, within: float) -> Trial:
+        """Send a test message through its channel's lane, as `Deliveries.send` says."""
+        return await self.deliveries.send(self._lane(notice.channel), notice, within)
 
     def _lane(self, channel: str) -> Lane:
         """The addresses of one configured channel share its lane."""

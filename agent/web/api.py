@@ -22,6 +22,7 @@ from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 from agent.web.gate import Gate, Refusal
 from agent.web.maintenance import MaintenanceApi
+from agent.web.notify import NotifyApi
 from agent.web.oncall import OnCallApi
 from agent.web.operators import OperatorApi
 from agent.web.pages import page_routes
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_EVENTS = 1000
-PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, SlackApi, AlertsInApi)
+PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, NotifyApi, SlackApi, AlertsInApi)
 
 
 def create_app(deps: WebDeps) -> ASGIApp:
