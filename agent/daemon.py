@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 FLAGS: dict[str, dict[str, Any]] = {
@@ -66,23 +65,12 @@ def main() -> None:
 
         command_line()
         return
-    _load_libraries()
+    from agent.left_out import load_libraries
+
+    load_libraries()
     from agent.commands.run import run_to_end
 
     sys.exit(run_to_end(**asdict(run)))
-
-
-def _load_libraries() -> None:
-    """Two that take more along than a daemon needs: structlog takes rich wherever that can be imported, for tracebacks
-    that the agent writes plainly, and uvicorn its own command line, with click."""
-    sys.modules["rich"] = None  # type: ignore[assignment]  # which import answers with ImportError
-    sys.modules["uvicorn.main"] = command_line = ModuleType("uvicorn.main")
-    vars(command_line).update(Server=None, main=None, run=None)
-    try:
-        import structlog  # noqa: F401
-        import uvicorn  # noqa: F401
-    finally:
-        del sys.modules["rich"], sys.modules["uvicorn.main"]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import structlog
 
 from agent.actions.child import Child, Ended, OnLine
 from agent.core.model import Outcome
-from agent.evidence import add_processes
 from agent.ports import ActionOutcome, ProcessSpec
 from agent.subprocesses import NotStarted
 
@@ -129,6 +128,8 @@ class Children:
 
 async def _evidence(child: Child) -> Mapping[str, str]:
     """How it stands, and what is to be seen of its processes; of one that has ended, what is left to see."""
+    from agent.evidence import add_processes  # half a MiB that only an agent with processes of its own needs
+
     began = monotonic()
     pid = child.pid or (child.ended.pid if child.ended else None)
     pids = [] if pid is None else [pid]

@@ -1,13 +1,13 @@
 """The ways of taking a replica out of the balance while it is restarted."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-from agent.actions.drain_commands import COMMAND_DRAIN, NGINX
-from agent.actions.haproxy import HAPROXY
-from agent.ports import DrainType
+from agent.ports import DrainType, OnDemand
 
-DRAINS: Mapping[str, DrainType[Any]] = MappingProxyType(
-    {"command": COMMAND_DRAIN, "haproxy": HAPROXY, "nginx": NGINX},
+DRAINS: OnDemand[DrainType[Any]] = OnDemand(
+    {
+        "command": "agent.actions.drain_commands:COMMAND_DRAIN",
+        "haproxy": "agent.actions.haproxy:HAPROXY",
+        "nginx": "agent.actions.drain_commands:NGINX",
+    }
 )

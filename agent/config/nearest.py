@@ -1,11 +1,12 @@
 """Naming what was probably meant."""
 
-import difflib
 from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`: did you mean 'every'?` where something known is near, else what there is (the first dozen, maybe none)."""
+    import difflib
+
     names = sorted(known)
     near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if near:

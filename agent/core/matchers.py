@@ -4,7 +4,6 @@ An attribute is `service`, `severity`, `group`, or the name of a label; one that
 matchers of a text must hold. `=~` and `!~` take an expression for the whole value (`agent.core.patterns`).
 """
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -192,6 +191,8 @@ def _meant(word: str, known: Collection[str] | None) -> str:
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     if near:
         return f": did you mean {near[0]!r}?"

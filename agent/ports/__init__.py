@@ -22,6 +22,7 @@ from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, 
 from agent.ports.listening import Desk, Listening, Said
 from agent.ports.logs import LogBook, LogLine, LogSpec
 from agent.ports.notifying import ChannelState, Delivery, Notifying, TriedOut
+from agent.ports.on_demand import OnDemand
 from agent.ports.oncall import CalendarSpec, OnCall
 from agent.ports.options import O, Options
 from agent.ports.store import Outgoing, Run, Store, Stored, StoreUnavailable, VersionConflict
@@ -61,6 +62,7 @@ __all__ = [
     "Notifying",
     "O",
     "OnCall",
+    "OnDemand",
     "Options",
     "Outgoing",
     "ProcessSpec",

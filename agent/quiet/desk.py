@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 
 import structlog
 
@@ -202,6 +201,8 @@ def new_window_id() -> str:
 
 
 def _near(name: str, known: Iterable[str] | Mapping[str, object]) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f": did you mean {near[0]!r}?" if near else ""
 

@@ -1,26 +1,17 @@
 """Every way to people, by the name that config gives its type. A new channel is its module and a line here."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-from agent.ports import ChannelType
-from alerts.channels.alertmanager import ALERTMANAGER
-from alerts.channels.apprise import APPRISE
-from alerts.channels.console import CONSOLE
-from alerts.channels.jira import JIRA
-from alerts.channels.mail import MAIL
-from alerts.channels.slack import SLACK
-from alerts.channels.webhook import WEBHOOK
+from agent.ports import ChannelType, OnDemand
 
-CHANNELS: Mapping[str, ChannelType[Any]] = MappingProxyType(
+CHANNELS: OnDemand[ChannelType[Any]] = OnDemand(
     {
-        "slack": SLACK,
-        "mail": MAIL,
-        "apprise": APPRISE,
-        "alertmanager": ALERTMANAGER,
-        "jira": JIRA,
-        "webhook": WEBHOOK,
-        "console": CONSOLE,
+        "slack": "alerts.channels.slack:SLACK",
+        "mail": "alerts.channels.mail:MAIL",
+        "apprise": "alerts.channels.apprise:APPRISE",
+        "alertmanager": "alerts.channels.alertmanager:ALERTMANAGER",
+        "jira": "alerts.channels.jira:JIRA",
+        "webhook": "alerts.channels.webhook:WEBHOOK",
+        "console": "alerts.channels.console:CONSOLE",
     }
 )
