@@ -26,16 +26,18 @@ from agent.assembly import (
 )
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
-from agent.core.events import Deployed, Event, EventKind, Noted, Quiet
+from agent.core.events import Deployed, Event, EventKind, Input, Noted, Quiet
 from agent.core.model import CheckResult, Policy, Verdict
+from agent.drills.book import Drills
+from agent.drills.course import Ground
 from agent.listening import Listeners
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
 from agent.notifying import Notifier as ChannelTests
 from agent.oncall.duty import Duty
-from agent.operations import Refused
 from agent.operator import Operator
 from agent.pagers import Pagers
+from agent.ping import Facts, Ping
 from agent.ports import Desk, ServiceRow, Stored, Vitals
 from agent.quiet.book import Book, Subject
 from agent.quiet.desk import Desk as QuietDesk
@@ -123,7 +125,7 @@ class App:
             clock=self.clock,
             store=self.store,
             vitals=self.vitals,
-            report=self.engine.tell,
+            report=self._became,
             counts=self.metrics,
             redact=redact,
         )
@@ -148,13 +150,17 @@ class App:
             now=self.clock.now,
             silences=self.desk,
             on_call=lambda: self.duty.book.in_words(),
-            seen=_no_drill,
+            seen=lambda drill, by: self.drills.seen(drill, by),
         )
         self.listeners = Listeners(self.vitals, self._desk())
         self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
         self.alerts_in = AlertsIn(self.signals, self.store, self.clock, self.engine.tell)
         self.together = Together(self.engine, self.clock, self.signals, config.storm)
+        self.drills = Drills(self._ground(), self.signals, self.vitals, config, self.metrics)
+        self.bus.subscribe(self.drills.on_event)
+        self.ping = Ping(self.vitals, self.clock.now, self._pinged, self.metrics.count_ping, redact)
+        self.ping.use(agent.ping)
         self.engine.run_again = self.prober.start_confirming
         self.engine.host_trouble = lambda: self.vitals.host_trouble
         self.housekeeping = self._housekeeping()
@@ -170,6 +176,19 @@ class App:
         )
         self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
         self._pulse: asyncio.Task[None] | None = None
+
+    def _ground(self) -> Ground:
+        """What drills go over. They have signals of their own: no table that people or metrics look at shows one."""
+        unseen = Signals(self.engine, self.clock, {}, lambda *_: None)
+        return Ground(
+            engine=self.engine, signals=unseen, store=self.store, clock=self.clock, channel=self.pagers.channel
+        )
+
+    def _pinged(self) -> Facts:
+        """What the ping address is told beside the vitals."""
+        incidents = sum(row.state.incident is not None for row in self.rows.values())
+        waiting = self.outbox.waiting()
+        return Facts(agent=self.config.agent.name, services=len(self.rows), incidents=incidents, waiting=waiting)
 
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(
@@ -208,6 +227,7 @@ class App:
                 config=lambda: self.config, outbox=self.outbox, vitals=self.vitals, now=self.clock.now
             ),
             signed=self.listeners.signed,
+            drills=self.drills,
         )
 
     def _desk(self) -> Desk:
@@ -225,11 +245,13 @@ class App:
 
     def _quiet(self, row: ServiceRow, policy: Policy, at: datetime) -> Quiet | None:
         """Why nobody is asked about a service: people or the calendar say so, or something it is part of is paged."""
+        if policy.drill is not None:
+            return None  # what is asked for is held, whatever is silent
         return self.silences.quiet(row, policy, at) or self.together.quiet(row, policy, at)
 
     def _subjects(self) -> list[Subject]:
         """All services that may be silenced, with their open incidents."""
-        found = ((one.policy, one.row.state.incident) for one in self.engine.table.values())
+        found = ((one.policy, one.row.state.incident) for one in self.engine.table.values() if one.policy.drill is None)
         return [Subject(policy, incident.id if incident else "") for policy, incident in found]
 
     # ------------------------------------------------------------------------------------------ start and stop
@@ -263,6 +285,7 @@ class App:
         await self.duty.load()
         await self.alerts_in.load(alert_rule(self.config))
         await self.silences.load(readable=not self.store.trouble)
+        await self.drills.load()
         return stored
 
     async def _start_watching(self, stored: Mapping[str, Stored]) -> None:
@@ -278,6 +301,7 @@ class App:
         await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
         for name in orphans:
             await self.engine.unwatch(name)
+        await self.drills.finish()
         self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
@@ -287,6 +311,8 @@ class App:
         self.scheduler.add_chore("on call", timedelta(seconds=5), self.duty.look_after)
         self.scheduler.add_chore("silences", timedelta(seconds=1), self.silences.tick)
         self.scheduler.add_chore("alerts from elsewhere", timedelta(seconds=10), self.alerts_in.look)
+        self.scheduler.add_chore("drills", timedelta(seconds=1), self.drills.tick)
+        self.scheduler.add_chore("ping", timedelta(seconds=1), self.ping.tick)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
@@ -305,6 +331,7 @@ class App:
     def _watch_orphans(self, stored: Mapping[str, Stored]) -> list[str]:
         """Services that config does not name: watched until what is open is closed; those fed from outside go on."""
         self.signals.restore(stored)
+        self.drills.restore(stored)
         orphans = [name for name in stored if name not in self.engine.table]
         for name in orphans:
             row = ServiceRow(name=name, state=stored[name].state)
@@ -321,6 +348,7 @@ class App:
             self._pulse.cancel()
             await asyncio.gather(self._pulse, return_exceptions=True)
         await self.prober.stop()
+        await self.drills.stop()
         await self.listeners.close()
         await self.engine.quiesce()
         await self.outbox.stop()
@@ -401,6 +429,11 @@ class App:
             evidence["Last log lines before the first miss"] = text
         return {name: redact(text) for name, text in evidence.items()}
 
+    def _became(self, service: str, event: Input) -> None:
+        """What became of a command."""
+        self.engine.tell(service, event)
+        self.drills.heard(service, event)
+
     def _count_lines(self, service: str, source: str, level: str, count: int) -> None:
         """By kind of source (file, journal, process): rotated files have too many names for a label."""
         self.metrics.count_log(service, source.partition(":")[0], level, count)
@@ -427,11 +460,13 @@ class App:
         self.take_late(late.states)
         await self.silences.load()
         await self.alerts_in.load(self.alerts_in.rule)
+        await self.drills.load()
         orphans = self._watch_orphans(late.states)
         self.together.restore()
         await self.outbox.adopt(late.interrupted, late.pending)
         for name in orphans:
             await self.engine.unwatch(name)
+        await self.drills.finish()
         if late.beats:
             self.beats.restore(late.beats)
 
@@ -442,10 +477,6 @@ class App:
             if watched is not None and watched.version < stored.version:
                 watched.row.state, watched.version = stored.state, stored.version
                 self.engine.watch(watched)
-
-
-async def _no_drill(drill: str, _by: str) -> str:
-    raise Refused(f"there is no drill {drill!r} that waits to be seen")
 
 
 def shown(result: CheckResult, trace_id: str) -> CheckResult:

@@ -10,6 +10,7 @@ import typer
 from agent import __version__
 from agent.commands import operating
 from agent.commands.counted import counted
+from agent.commands.drill import drill
 from agent.commands.maintenance import maintenance
 from agent.commands.notify import notify
 from agent.commands.oncall import oncall
@@ -32,6 +33,7 @@ app.add_typer(oncall, name="oncall")
 app.add_typer(silence, name="silence")
 app.add_typer(maintenance, name="maintenance")
 app.add_typer(notify, name="notify")
+app.add_typer(drill, name="drill")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -134,10 +136,13 @@ def _full(service: Any) -> list[str]:
 @app.command()
 def status(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Every service as the agent sees it, worst first. Exit code 1 if one is down."""
+    from agent.commands.drill_show import last_drill
     from agent.commands.show import services as render
 
     found = asked(config, "/api/services")
     show(found, as_json, render)
+    if not as_json and (line := last_drill(asked(config, "/api/drills"))):
+        out.print(line, markup=False)
     if any(row["health"] == "down" for row in found):
         raise typer.Exit(1)
 

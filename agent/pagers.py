@@ -69,6 +69,11 @@ class Pagers:
         found = {name: self._connected[name] for name in names if name in self._connected}
         return {name: (each.channel, each.per_second) for name, each in found.items()}
 
+    def channel(self, name: str) -> Channel | None:
+        """The channel of that name; None where there is none."""
+        each = self._connected.get(name)
+        return each.channel if each else None
+
     def keep(self, names: Iterable[str]) -> None:
         """Config names only these: nobody need hear of the trouble of others."""
         named = set(names)

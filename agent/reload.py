@@ -109,6 +109,8 @@ async def _apply(app: App, difference: Changes) -> None:
     touched = {*difference.services.added, *difference.services.changed}
     app.watch({name: watched for name, watched in table.items() if name in touched})
     app.together.use(new.storm)
+    app.drills.configure(new)
+    app.ping.use(new.agent.ping)
     after = {probe.key: probe for watched in table.values() for probe in watched.probes.values()}
     gone = [probe for key, probe in before.items() if after.get(key) is not probe]
     for probe in gone:

@@ -38,7 +38,7 @@ def mail(notice: Notice, opening: Receipt | None, sender: str, to: str) -> "Emai
     domain = sender.rpartition("@")[2] or "localhost"
     subject = (opening.data.get("subject", "") if opening else "") or title(notice)
     message = EmailMessage(policy=SMTP)
-    message["From"] = Address(f"codeblue {_STATES[notice.kind]}", addr_spec=sender)
+    message["From"] = Address(f"codeblue {'DRILL' if notice.drill else _STATES[notice.kind]}", addr_spec=sender)
     message["To"] = to
     follows = notice.incident and notice.kind is not NoticeKind.OPENED
     message["Subject"] = f"Re: {subject}" if follows and opening else subject

@@ -79,6 +79,7 @@ def _labels(notice: Notice, alertname: str, extra: Mapping[str, str]) -> dict[st
         "check": notice.facts.get("Failing", "").partition(",")[0],
         "agent": notice.facts.get("Agent", ""),
         "person": notice.person,
+        "drill": "true" if notice.drill else "",
     }
     named = {label_name(name): value for name, value in notice.labels.items()}
     cleaned = {name: one_line(value) for name, value in {**named, **extra, **own}.items()}

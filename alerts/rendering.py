@@ -14,6 +14,7 @@ MARKS = {
     NoticeKind.RESOLVED: "✅",
     NoticeKind.NOTE: "ℹ️",
 }
+DRILL = "🔵"  # whatever kind of message: nothing is down
 NEVER_OPENED = "The page that opened this incident never arrived here."
 EVIDENCE_LIMIT = 8_000  # characters of one piece of evidence in a plain text
 
@@ -48,14 +49,14 @@ def title(notice: Notice) -> str:
     text, service = one_line(notice.title), one_line(notice.service)
     if not text:
         text = str(notice.kind)
-    if service and service not in text:
+    if service and service not in text and not notice.drill:
         text = f"{service}: {text}"
     return clip(text, 300)
 
 
 def headline(notice: Notice) -> str:
     """The first line of every message: a mark that shows at a glance whether it is over, and the title."""
-    return f"{MARKS[notice.kind]} {title(notice)}"
+    return f"{DRILL if notice.drill else MARKS[notice.kind]} {title(notice)}"
 
 
 def summary(notice: Notice) -> str:

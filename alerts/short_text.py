@@ -21,7 +21,8 @@ def short_text(notice: Notice, limit: int = 160) -> str:
     """One line of at most `limit` characters (40 or more), the most important first. Accents and typographic marks are
     replaced by plain letters, because one of them would halve what a text message can hold."""
     since = f" since {notice.opened_at:%H:%M} UTC" if notice.kind is NoticeKind.OPENED else ""
-    line = clip(plain(f"{_WORDS[notice.kind]}: {title(notice)}{since}"), limit, len)
+    told = title(notice) if notice.drill else f"{_WORDS[notice.kind]}: {title(notice)}{since}"
+    line = clip(plain(told), limit, len)
     for text in (summary(notice), note(notice)):
         room = limit - len(line) - 2
         if text and room >= _WORTH_IT:

@@ -10,8 +10,9 @@ import structlog
 
 from agent.core.model import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt
+from alerts.rendering import title
 from alerts.slack_api import SlackApi
-from alerts.slack_blocks import Message, bare_message
+from alerts.slack_blocks import Message, bare_message, escape
 from alerts.slack_buttons import Block
 from alerts.slack_errors import FIXED, UNLIKED, UNLIKED_METADATA, SlackRefused
 from alerts.slack_search import find_posted, shown_by
@@ -131,6 +132,18 @@ class SlackPosting:
             if message.evidence:
                 data["evidence"] = json.dumps(message.evidence)
         return Receipt(data=data)
+
+
+def differs(notice: Notice, message: Mapping[str, Any] | None) -> str:
+    """What is wrong with a message that stands in a channel, compared with what was posted; empty where nothing is."""
+    if message is None:
+        return "Slack has taken the message, and it does not stand in the channel"
+    payload = (message.get("metadata") or {}).get("event_payload") or {}
+    if payload and payload.get("key") != notice.key:
+        return f"another message stands in its place: {payload.get('key')}"
+    if escape(title(notice)) not in str(message.get("text", "")):
+        return "a message stands in the channel, and does not say what was sent"
+    return ""
 
 
 def kept_evidence(opening: Receipt) -> list[Block]:

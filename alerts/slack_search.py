@@ -1,7 +1,7 @@
 """Finding a message that an earlier try has posted, by the key in its metadata."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,13 +41,18 @@ async def find_posted(
 async def shown_by(api: SlackApi, channel: str, ts: str) -> Mapping[str, str]:
     """What our message says of itself by now (`shown` is the moment of the notice that it was last edited for, `kind`
     that notice's kind); empty where that can't be seen. Raises SlackRefused or DeliveryError."""
+    message = await what_stands(api, channel, ts) or {}
+    payload = (message.get("metadata") or {}).get("event_payload") or {}
+    return {name: str(payload[name]) for name in ("shown", "kind") if name in payload}
+
+
+async def what_stands(api: SlackApi, channel: str, ts: str) -> Mapping[str, Any] | None:
+    """The message that is in that channel (id) at that moment, None where there is none. Raises SlackRefused or
+    DeliveryError."""
     arguments = {"channel": channel, "latest": ts, "oldest": ts, "inclusive": "true", "include_all_metadata": "true"}
     answer, _ = await api.call("conversations.history", read=True, limit=1, **arguments)
-    for message in answer.get("messages") or ():
-        if message.get("ts") == ts:
-            payload = (message.get("metadata") or {}).get("event_payload") or {}
-            return {name: str(payload[name]) for name in ("shown", "kind") if name in payload}
-    return {}
+    found: Sequence[Mapping[str, Any]] = answer.get("messages") or ()
+    return next((message for message in found if message.get("ts") == ts), None)
 
 
 async def _id_of(api: SlackApi, channel: str) -> str | None:

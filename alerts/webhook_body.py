@@ -33,7 +33,8 @@ def body(notice: Notice) -> bytes:
     for a note that belongs to none); `service`; `kind`: opened, update, reminder, resolved or note; `title`, `summary`
     and `note`: one line each; `at` (decided) and `opened_at`: RFC 3339 in UTC; `facts` and `evidence`: objects of text,
     in the order to show them; `runbook` and `trace_id`: text, empty where there is none; `severity` and `labels` of the
-    service; `person` and `to`: whose address this is for, and the address, empty where it is for the channel itself.
+    service; `person` and `to`: whose address this is for, and the address, empty where it is for the channel itself;
+    `drill`: true where it is a fire drill and no real incident.
     Fields may be added under the same version, never removed or given another meaning.
     """
     return _json(_fields(notice))
@@ -82,6 +83,7 @@ def _fields(notice: Notice) -> dict[str, Any]:
         "labels": dict(notice.labels),
         "person": notice.person,
         "to": notice.to,
+        "drill": notice.drill,
     }
 
 

@@ -40,7 +40,7 @@ class Changes:
     oncall: bool = False  # people, schedules, calendars
     logs: bool = False
     groups: bool = False
-    paging: bool = False  # storms
+    paging: bool = False  # storms, fire drills
     maintenance: bool = False
     alerts_in: bool = False
     agent: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ def changes(old: Config, new: Config) -> Changes:
         oncall=_who(old) != _who(new),
         logs=old.logs != new.logs,
         groups=old.groups != new.groups,
-        paging=old.storm != new.storm,
+        paging=(old.storm, old.drill) != (new.storm, new.drill),
         maintenance=old.maintenance != new.maintenance,
         alerts_in=old.alerts_in != new.alerts_in,
         agent=tuple(_differing(old.agent, new.agent)),

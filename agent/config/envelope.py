@@ -27,6 +27,7 @@ from agent.config.types import (
 from agent.core.model import Mode
 from agent.core.rates import Rate
 from agent.durations import Duration
+from agent.outgoing import SecretHeaders, SecretUrl
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -181,6 +182,23 @@ class TraceKeys(Envelope):
     link: TraceLink = Field("", description="A URL with {trace_id} in it that is shown in pages.")
 
 
+class PingKeys(Envelope):
+    url: SecretUrl = Field(
+        description="What is asked every so often: a check of healthchecks.io, or anything else. Secret as a whole."
+    )
+    every: Length = Field(timedelta(minutes=1), description="How often.")
+    method: Literal["POST", "GET", "PUT"] = Field("POST", description="POST and PUT carry how the agent is, as JSON.")
+    timeout: Length = Field(timedelta(seconds=10), description="How long the answer may take.")
+    headers: SecretHeaders = Field(default_factory=dict, description="Sent with every ping; never shown.")
+    on_trouble: Literal["fail", "withhold"] = Field(
+        "fail", description="When the agent isn't well: `fail` tells `fail_url`, `withhold` tells nobody anything."
+    )
+    fail_url: SecretUrl | None = Field(None, description="Default: `url` with `/fail` at the end of its path.")
+    drill_within: Length | None = Field(
+        None, description="No fire drill passed for this long is trouble, too. Default: only a drill that failed is."
+    )
+
+
 class AgentKeys(Envelope):
     name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
         None, description="How this agent is called in messages. Default: the host's name."
@@ -206,6 +224,9 @@ class AgentKeys(Envelope):
         Size(1_073_741_824), description="About how large the log store may grow, e.g. 500MB, 1GiB."
     )
     traces: TraceKeys | None = Field(None, description="Where spans are sent. Without it none are.")
+    ping: PingKeys | None = Field(
+        None, description="A dead man's switch outwards: somebody else pages when this agent falls silent."
+    )
     control: tuple[Address, ...] = Field(
         (),
         description="host:port of things that always answer: when none does, a failing remote target isn't believed.",

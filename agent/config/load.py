@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.config.alerts_in import read_alerts_in
 from agent.config.around import Around
 from agent.config.channels import read_channels
+from agent.config.drill import read_drill
 from agent.config.escalation import Targets, read_escalations
 from agent.config.forms import Reading
 from agent.config.groups import read_groups
@@ -64,6 +65,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     storm = read_storm(tree.storm, tree.main.at("storm"), around, reading)
     alerts_in = read_alerts_in(tree.alerts_in, tree.main.at("alerts_in"), around, reading)
     maintenance = read_maintenance(tree.maintenance, [spec.policy for spec in services.values()], reading)
+    drill = read_drill(tree.drill, tree.main.at("drill"), services, around, reading)
     if not agent:
         return None
     files = tuple(dict.fromkeys([*tree.files, *reading.secret_files]))
@@ -83,4 +85,5 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
         storm=storm,
         maintenance=maintenance,
         alerts_in=alerts_in,
+        drill=drill,
     )

@@ -101,6 +101,36 @@ class Traces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PingSpec:
+    """The dead man's switch outwards: an address that is told every so often that this agent does its work, and
+    another that is told when it does not (None: then nobody is told anything). `timeout` is in seconds. Without a
+    drill that passed within `drill_within` the agent counts as not well."""
+
+    url: SecretStr
+    fail_url: SecretStr | None
+    every: timedelta = timedelta(minutes=1)
+    method: str = "POST"
+    timeout: float = 10.0
+    headers: Mapping[str, SecretStr] = field(default_factory=dict)
+    drill_within: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillSpec:
+    """When fire drills are held (by `cron`, or `every` so often, or neither) and who is asked: as for each of
+    `services`, or without those `page` and the first step of `escalation`. `seen` is how long a person has to confirm;
+    None: nobody has to."""
+
+    cron: Cron | None = None
+    every: timedelta | None = None
+    services: tuple[str, ...] = ()
+    page: tuple[str, ...] = ()
+    escalation: Escalation | None = None
+    within: timedelta = timedelta(minutes=1)
+    seen: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
     """The agent's own settings."""
 
@@ -118,6 +148,7 @@ class AgentSpec:
     log_retention: timedelta = timedelta(days=7)
     log_size: int = 1_073_741_824  # bytes of the log store, about
     traces: Traces | None = None
+    ping: PingSpec | None = None
     control: tuple[str, ...] = ()  # host:port that must be reachable before a remote target's failure is believed
 
 
@@ -150,6 +181,7 @@ class Config:
     storm: StormRule | None = field(default_factory=StormRule)
     maintenance: tuple[Window, ...] = ()
     alerts_in: "AlertsInSpec | None" = None
+    drill: DrillSpec = field(default_factory=DrillSpec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from agent.config.alerts_in import AlertsInKeys
+from agent.config.drill import DrillKeys
 from agent.config.envelope import (
     AgentKeys,
     ChannelKeys,
@@ -14,6 +15,7 @@ from agent.config.envelope import (
     Defaults,
     GatherKeys,
     LogKeys,
+    PingKeys,
     ProcessKeys,
     RestartOverrides,
     ServiceKeys,
@@ -71,6 +73,16 @@ _SECTIONS: tuple[tuple[str, Model, str], ...] = (
         AlertsInKeys,
         "Alerts of Prometheus Alertmanager that are paged like services: `alerts_in: {page: [oncall]}`. Its "
         "webhook receiver posts them to `/alerts/alertmanager`: [alerts-in.md](alerts-in.md).",
+    ),
+    (
+        "drill",
+        DrillKeys,
+        "Proof that paging works: `drill: {cron: '0 10 * * mon', zone: Europe/Berlin}`. See [drills.md](drills.md).",
+    ),
+    (
+        "agent.ping",
+        PingKeys,
+        "A dead man's switch outwards, `agent: {ping: {url_file: /etc/codeblue/ping.url}}`: [drills.md](drills.md).",
     ),
     ("logs", LogKeys, "A list. Each is either `files` or `units`: `- {files: [/var/log/nginx/*.log], service: web}`."),
 )

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticUndefined
 
 from agent.config.alerts_in import AlertsInKeys
+from agent.config.drill import DrillKeys
 from agent.config.envelope import (
     AgentKeys,
     ChannelKeys,
@@ -41,7 +42,7 @@ def json_schema(tables: Tables) -> Schema:
     """What a file may hold, short forms and secret files included. It refuses nothing that `load` takes, but for text
     that merely looks like a number; what refers to other parts of the file only `load` can check."""
     envelopes: list[Model] = [
-        StormKeys,
+        *(StormKeys, DrillKeys),
         *(AgentKeys, Defaults, ServiceKeys, ProcessKeys, LogKeys),
         *(GroupKeys, PersonKeys, ScheduleKeys, EscalationKeys, RouteKeys, WindowKeys, AlertsInKeys),
     ]
@@ -244,6 +245,7 @@ def _sections(tables: Tables, of: Mapping[Model, Schema]) -> dict[str, Schema]:
             "description": "When services that go down together are one incident.",
             "anyOf": [of[StormKeys], {"enum": [OFF, None]}],
         },
+        "drill": block(DrillKeys, "Proof that paging works: fire drills."),
         "routes": listed(of[RouteKeys], "Which escalation policy a service has: the first that matches."),
         "alerts_in": {
             "description": "Alerts of Prometheus Alertmanager that are paged like our own.",

@@ -5,11 +5,14 @@ import socket
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import SecretStr
 
 from agent.config.channels import check_channels
-from agent.config.envelope import AgentKeys, Defaults, LogKeys, ProcessKeys
+from agent.config.envelope import AgentKeys, Defaults, LogKeys, PingKeys, ProcessKeys
 from agent.config.forms import Reading
-from agent.config.model import AgentSpec, Traces
+from agent.config.model import AgentSpec, PingSpec, Traces
 from agent.config.nearest import did_you_mean
 from agent.config.registry import unique
 from agent.config.report import Place
@@ -47,8 +50,32 @@ def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | Non
         traces=Traces(endpoint=traces.endpoint, sample=traces.sample, headers=traces.headers, link=traces.link)
         if traces
         else None,
+        ping=_ping(keys.ping),
         control=keys.control,
     )
+
+
+def _ping(keys: PingKeys | None) -> PingSpec | None:
+    if keys is None:
+        return None
+    fail_url = None
+    if keys.on_trouble == "fail":
+        fail_url = keys.fail_url or SecretStr(_failing(keys.url.get_secret_value()))
+    return PingSpec(
+        url=keys.url,
+        fail_url=fail_url,
+        every=keys.every,
+        method=keys.method,
+        timeout=keys.timeout.total_seconds(),
+        headers=keys.headers,
+        drill_within=keys.drill_within,
+    )
+
+
+def _failing(url: str) -> str:
+    """The same address with /fail at the end of its path: the form of healthchecks.io."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
 
 
 def _absolute_store(url: str, folder: Path) -> str:

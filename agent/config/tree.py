@@ -28,6 +28,7 @@ SECTIONS = (
     "maintenance",
     "alerts_in",
     "storm",
+    "drill",
     "logs",
     "include",
 )
@@ -54,6 +55,7 @@ class Tree:
     defaults: object = None
     storm: object = None
     alerts_in: object = None
+    drill: object = None
     services: list[Entry] = field(default_factory=list)
     processes: list[Entry] = field(default_factory=list)
     channels: list[Entry] = field(default_factory=list)
@@ -78,7 +80,7 @@ def read_tree(path: Path, env: Mapping[str, str], report: Report, copy: Copy | N
     tree.complete = _read(document, reading) and isinstance(document.value, dict)
     top = _sections(document, SECTIONS, report)
     tree.agent, tree.defaults = top.get("agent"), top.get("defaults")
-    tree.storm, tree.alerts_in = top.get("storm"), top.get("alerts_in")
+    tree.storm, tree.alerts_in, tree.drill = (top.get(name) for name in ("storm", "alerts_in", "drill"))
     _collect(document, top, tree, report)
     for included in copy.included() if copy else _included(tree, top.get("include"), report):
         tree.files.append(included.path)

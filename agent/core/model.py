@@ -233,6 +233,14 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """That something is no service but a fire drill: of what, and whether a person shall say to have `seen` it."""
+
+    of: str
+    seen: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything that config says about how one service is decided on.
 
@@ -262,6 +270,7 @@ class Policy:
     flapping: Flapping | None = None
     gather: Gather | None = None
     links: Mapping[str, str] = field(default_factory=no_text)
+    drill: Drill | None = None
 
     @property
     def pages(self) -> bool:
@@ -430,8 +439,8 @@ class Notice:
     by name; both come from outside and must be escaped and truncated by the channel. `note` says what is unusual
     about this message ("#oncall did not take this page: invalid_auth"). `to` is the address on that channel where it is
     for one person; `channel` is then "CHANNEL/PERSON". `offers` are what a person may do about it from the message:
-    "ack", "silence", "restart", "approve:KEY". `calls` are the people who are asked and whom a message in a place that
-    others read, too, mentions.
+    "ack", "silence", "restart", "approve:KEY", "seen:DRILL". `calls` are the people who are asked and whom a message in
+    a place that others read, too, mentions. A `drill` is no real incident, and says so first.
     """
 
     key: str
@@ -454,6 +463,7 @@ class Notice:
     severity: str = ""
     labels: Mapping[str, str] = field(default_factory=no_text)
     calls: tuple[str, ...] = ()
+    drill: bool = False
 
 
 Command = Restart | Notice

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
-from agent.core import flapping
+from agent.core import drills, flapping
 from agent.core.budget import in_words
 from agent.core.draft import Draft
 from agent.core.escalation import next_step
@@ -150,6 +150,7 @@ def _notify(
         calls = _people(incident)
     number = incident.notices + 1
     key = _key(incident, contact, kind, number)
+    drill = draft.policy.drill
     draft.commands.append(
         Notice(
             key=key,
@@ -159,7 +160,7 @@ def _notify(
             to=contact.to,
             person=contact.person,
             kind=kind,
-            title=title,
+            title=drills.titled(drill, kind, title) if drill else title,
             summary=_summary(draft, incident),
             at=draft.at,
             opened_at=incident.opened_at,
@@ -172,6 +173,7 @@ def _notify(
             severity=draft.policy.severity,
             labels=draft.policy.labels,
             calls=calls,
+            drill=drill is not None,
         )
     )
     draft.change_incident(notices=number)
@@ -184,6 +186,8 @@ def _key(incident: Incident, contact: Contact, kind: NoticeKind, number: int) ->
 
 def _offers(draft: Draft, incident: Incident, kind: NoticeKind) -> tuple[str, ...]:
     """What whoever reads it may do about it."""
+    if draft.policy.drill is not None:
+        return drills.offers(draft.policy.drill, incident.id, kind)
     if kind in (NoticeKind.RESOLVED, NoticeKind.NOTE):
         return ()
     restart = draft.policy.restart
@@ -211,7 +215,9 @@ def _facts(draft: Draft, incident: Incident, *, over: bool) -> dict[str, str]:
         "Since": f"{incident.first_miss_at:%Y-%m-%d %H:%M:%S} UTC ({span})",
         "Tried": "; ".join(map(_tried, incident.tried)) or "nothing",
     }
-    refused = draft.policy.restart is None
+    if draft.policy.drill is not None:
+        facts = {"Drill": drills.ABOUT, "Since": facts["Since"]}
+    refused = draft.policy.restart is None and draft.policy.drill is None
     if refused and not incident.tried:
         facts["Tried"] = "nothing: no restart is configured"
     if incident.ack is not None:

@@ -15,9 +15,10 @@ from agent.ports.actions import (
 )
 from agent.ports.alerts_in import AlertGroup, AlertIntake, ForeignAlert, Taken
 from agent.ports.beats import Beat, BeatBook, BeatIntake, BeatState
-from agent.ports.channels import Channel, ChannelType, DeliveryError, Receipt, Repeating
+from agent.ports.channels import Channel, ChannelType, DeliveryError, ReadingBack, Receipt, Repeating
 from agent.ports.checks import CheckContext, CheckType, Tools, Vitals
 from agent.ports.drains import Drain, DrainType, NotDrained
+from agent.ports.drills import DrillBook, DrillLeg, DrillOutcome, DrillReport
 from agent.ports.http import HttpAnswer, HttpClient, HttpRequest, ResolveError, Resolver
 from agent.ports.listening import Desk, Listening, Said
 from agent.ports.logs import LogBook, LogLine, LogSpec
@@ -50,6 +51,10 @@ __all__ = [
     "Desk",
     "Drain",
     "DrainType",
+    "DrillBook",
+    "DrillLeg",
+    "DrillOutcome",
+    "DrillReport",
     "ForeignAlert",
     "HttpAnswer",
     "HttpClient",
@@ -68,6 +73,7 @@ __all__ = [
     "ProcessSpec",
     "Reach",
     "Reaching",
+    "ReadingBack",
     "Receipt",
     "Remediator",
     "Repeating",

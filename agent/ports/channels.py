@@ -56,6 +56,16 @@ class Repeating(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadingBack(Protocol):
+    """What a channel has besides whose messages can be looked at where they stand."""
+
+    async def read_back(self, notice: Notice, receipt: Receipt) -> str:
+        """Whether this message stands where its receipt says, as it was meant: empty if it does, otherwise what is
+        there instead, one sentence. Raises DeliveryError where that can't be found out."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelType(Generic[O]):
     """One type of channel: `build` makes it from its name and options. `per_second` is its default rate limit."""

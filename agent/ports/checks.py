@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol
 
 from agent.core.model import CheckResult, Verdict
 from agent.ports.beats import BeatBook
+from agent.ports.drills import DrillReport
 from agent.ports.http import HttpClient, Resolver
 from agent.ports.logs import LogBook
 from agent.ports.options import O
@@ -31,6 +32,9 @@ class Vitals:
     calendar_ages: Mapping[str, float] = field(default_factory=dict)  # by schedule, since it was last read
     host_trouble: str = ""  # why no restart on this host can help
     drain_trouble: str = ""  # replicas that can't be put back after their restart
+    drills: Mapping[str, DrillReport] = field(default_factory=dict)  # the last of each kind that came to its end
+    ping_trouble: str = ""  # why nobody hears that the agent is well
+    ping_at: datetime | None = None  # when somebody last did
     ready: bool = False
 
 

@@ -235,7 +235,7 @@ class Outbox:
     async def _delivered(self, notice: Notice, receipt: Receipt, tries: int) -> None:
         self._ours.discard(notice.key)
         log.info("notice_delivered", channel=notice.channel, key=notice.key, kind=notice.kind.value, tries=tries)
-        self._counts.notice(lane_of(notice.channel), notice.kind.value, "delivered")
+        self._counts.notice(lane_of(notice.channel), _kind(notice), "delivered")
         try:
             await self._store.settle(notice.key, self._clock.now(), receipt=receipt)
         except StoreUnavailable as error:
@@ -243,7 +243,7 @@ class Outbox:
         self._report(notice.service, NoticeDelivered(at=self._clock.now(), key=notice.key))
 
     async def _postponed(self, notice: Notice, wait: timedelta, error: DeliveryError) -> None:
-        self._counts.notice(lane_of(notice.channel), notice.kind.value, "retried")
+        self._counts.notice(lane_of(notice.channel), _kind(notice), "retried")
         text = f"{error.reason}: {error}"
         try:
             await self._store.postpone(notice.key, self._clock.now() + wait, text)
@@ -254,17 +254,21 @@ class Outbox:
     async def _given_up(self, notice: Notice, error: DeliveryError) -> None:
         self._ours.discard(notice.key)
         log.error("notice_dead", channel=notice.channel, key=notice.key, reason=error.reason, error=str(error))
-        self._counts.notice(lane_of(notice.channel), notice.kind.value, "dead")
-        self._vitals.dead_letters += 1
+        self._counts.notice(lane_of(notice.channel), _kind(notice), "dead")
+        now = self._clock.now()
         try:
-            await self._store.bury(notice.key, self._clock.now(), f"{error.reason}: {error}")
+            if notice.drill:  # the drill itself says that it failed: there is nothing for a person to replay
+                await self._store.retract(notice.key, now)
+            else:
+                self._vitals.dead_letters += 1
+                await self._store.bury(notice.key, now, f"{error.reason}: {error}")
         except StoreUnavailable as trouble:
             log.error("store_unavailable", what="bury", key=notice.key, error=str(trouble))
         self._report(notice.service, NoticeFailed(at=self._clock.now(), key=notice.key, reason=error.reason))
 
     async def _retracted(self, notice: Notice) -> None:
         self._ours.discard(notice.key)
-        self._counts.notice(lane_of(notice.channel), notice.kind.value, "retracted")
+        self._counts.notice(lane_of(notice.channel), _kind(notice), "retracted")
         try:
             await self._store.retract(notice.key, self._clock.now())
         except StoreUnavailable as trouble:
@@ -327,6 +331,11 @@ class Outbox:
                 order=order if order.part_of else None,
             ),
         )
+
+
+def _kind(notice: Notice) -> str:
+    """As it is counted: drills apart from what is real."""
+    return "drill" if notice.drill else notice.kind.value
 
 
 async def _none(_: Restart) -> str:

@@ -8,7 +8,17 @@ from agent.core.model import Notice, NoticeKind
 
 URGENCY = {kind: number for number, kind in enumerate(NoticeKind)}
 URGENT = frozenset({NoticeKind.OPENED, NoticeKind.REMINDER})
+AFTER_PAGES = max(URGENCY[kind] for kind in URGENT) + 0.5
 STALE = 1.0  # seconds an update must have waited before a newer one makes it needless
+
+
+def urgency(notice: Notice) -> float:
+    """Its place in the order, the first being 0. A drill's page comes after whatever really wakes people, and before
+    all else."""
+    place = float(URGENCY[notice.kind])
+    if not notice.drill:
+        return place
+    return AFTER_PAGES if notice.kind is NoticeKind.OPENED else place + 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -23,11 +33,11 @@ class Item:
     cancelled: bool = False
 
     def __lt__(self, other: "Item") -> bool:
-        return (URGENCY[self.notice.kind], self.order) < (URGENCY[other.notice.kind], other.order)
+        return (urgency(self.notice), self.order) < (urgency(other.notice), other.order)
 
     @property
     def urgent(self) -> bool:
-        return self.notice.kind in URGENT
+        return self.notice.kind in URGENT and not self.notice.drill
 
     @property
     def story(self) -> tuple[str, str]:

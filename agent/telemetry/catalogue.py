@@ -71,6 +71,25 @@ STATE = (
         "By how much the most overdue check exceeds two of its intervals.",
     ),
     Metric("codeblue_channel_trouble", "gauge", ("channel",), "1 for every channel that does not take messages now."),
+    Metric(
+        "codeblue_drill_success",
+        "gauge",
+        ("of",),
+        "1 if the last fire drill of that (a service, or @channels) went well, 0 if any leg of it failed.",
+    ),
+    Metric(
+        "codeblue_drill_duration_seconds",
+        "gauge",
+        ("of", "leg"),
+        'How long each leg of the last fire drill took; leg="total" is the whole of it.',
+    ),
+    Metric("codeblue_drill_last_timestamp_seconds", "gauge", ("of",), "When the last fire drill that ended began."),
+    Metric(
+        "codeblue_ping_last_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the ping address last took that the agent is well; no sample before that.",
+    ),
     Metric("codeblue_oncall_trouble", "gauge", ("schedule",), "1 for every on-call schedule that has trouble now."),
     Metric(
         "codeblue_calendar_age_seconds",
@@ -107,6 +126,18 @@ EVENTS = (
         "counter",
         ("channel", "what", "outcome"),
         "What people pressed or typed where they were told: done, or refused.",
+    ),
+    Metric(
+        "codeblue_drills_total",
+        "counter",
+        ("outcome",),
+        "Fire drills that ended: passed, failed, or unfinished because the agent was stopped.",
+    ),
+    Metric(
+        "codeblue_pings_total",
+        "counter",
+        ("kind", "outcome"),
+        "Pings of the dead man's switch outwards: success or fail, and whether they were taken; withheld ones too.",
     ),
     Metric("codeblue_log_lines_total", "counter", ("service", "source", "level"), "Log lines read, by level."),
     Metric(

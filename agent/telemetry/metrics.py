@@ -18,8 +18,9 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONT
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from agent import __version__
+from agent.core.drills import is_drill
 from agent.core.events import Event, EventKind
-from agent.ports import ServiceRow, Vitals
+from agent.ports import DrillOutcome, DrillReport, ServiceRow, Vitals
 from agent.telemetry.catalogue import (
     BY_NAME,
     CHECKS,
@@ -56,6 +57,8 @@ class Metrics:
         self._notices = self._counter("codeblue_notices_total")
         self._beats = self._counter("codeblue_beats_total")
         self._answers = self._counter("codeblue_answers_total")
+        self._drills = self._counter("codeblue_drills_total")
+        self._pings = self._counter("codeblue_pings_total")
         self._logs = self._counter("codeblue_log_lines_total")
         self._detection = self._histogram("codeblue_detection_seconds", DETECTION_BUCKETS)
         self._delivery = self._histogram("codeblue_page_delivery_seconds", DELIVERY_BUCKETS)
@@ -96,7 +99,7 @@ class Metrics:
         """Counts an event. From `event.data` it reads `reason` and `seconds` (opened), `seconds` (delivered,
         acknowledged), `action` and `outcome` (restart_finished); what is missing counts as "unknown"."""
         count = self._count.get(event.kind)
-        if count is not None:
+        if count is not None and not is_drill(event.service):
             count(event)
 
     def _opened(self, event: Event) -> None:
@@ -129,6 +132,14 @@ class Metrics:
     def count_answer(self, channel: str, what: str, outcome: str) -> None:
         """A person pressed or typed something; all three are from small fixed sets."""
         self._answers.labels(channel, what, outcome).inc()
+
+    def drill(self, outcome: str) -> None:
+        """A fire drill ended."""
+        self._drills.labels(outcome).inc()
+
+    def count_ping(self, kind: str, outcome: str) -> None:
+        """The address outside was told, or was to be; both are from small fixed sets."""
+        self._pings.labels(kind, outcome).inc()
 
     def count_log(self, service: str, source: str, level: str, count: int = 1) -> None:
         """`count` lines were read; may be called from any thread."""
@@ -186,12 +197,18 @@ class Metrics:
             "codeblue_silences": self.silences(),
             "codeblue_quiet_services": self.quiet(),
         }
+        if vitals.ping_at is not None:
+            values["codeblue_ping_last_success_timestamp_seconds"] = vitals.ping_at.timestamp()
+        drills = drill_series(vitals.drills.values())
         for metric in STATE:
             family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
             if metric.name in values:
                 family.add_metric([], float(values[metric.name]))
+            elif metric.name in drills:
+                for labels, value in drills[metric.name]:
+                    family.add_metric(labels, value)
             else:
-                for label, value in labelled[metric.name].items():
+                for label, value in labelled.get(metric.name, {}).items():
                     family.add_metric([label], value)
             yield family
         yield self._lateness_family()
@@ -203,6 +220,21 @@ class Metrics:
         family = HistogramMetricFamily(metric.name, metric.about)
         family.add_metric([], buckets, self._lateness_sum)
         return family
+
+
+def drill_series(reports: Iterable[DrillReport]) -> Mapping[str, list[tuple[list[str], float]]]:
+    """The samples of the last drills, by metric: labels and value."""
+    found: dict[str, list[tuple[list[str], float]]] = {
+        "codeblue_drill_success": [],
+        "codeblue_drill_duration_seconds": [],
+        "codeblue_drill_last_timestamp_seconds": [],
+    }
+    for one in reports:
+        found["codeblue_drill_success"].append(([one.of], float(one.outcome is DrillOutcome.PASSED)))
+        found["codeblue_drill_last_timestamp_seconds"].append(([one.of], one.at.timestamp()))
+        spent = [(leg.name, leg.seconds) for leg in one.legs] + [("total", one.seconds)]
+        found["codeblue_drill_duration_seconds"] += [([one.of, leg], seconds) for leg, seconds in spent]
+    return found
 
 
 def _acknowledged(row: ServiceRow) -> bool:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agent.core.drills import is_drill
 from agent.core.durations import parse_duration
 from agent.core.events import EventKind
 from agent.ports import ServiceRow, StoreUnavailable
@@ -20,6 +21,7 @@ from agent.web.answers import Chunks, accepts_gzip, json_answer, json_list, to_j
 from agent.web.beats import BeatEndpoint
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
+from agent.web.drills import DrillApi
 from agent.web.gate import Gate, Refusal
 from agent.web.maintenance import MaintenanceApi
 from agent.web.notify import NotifyApi
@@ -38,7 +40,7 @@ log = structlog.get_logger()
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_EVENTS = 1000
-PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, NotifyApi, SlackApi, AlertsInApi)
+PARTS = (OperatorApi, OnCallApi, SilenceApi, MaintenanceApi, NotifyApi, DrillApi, SlackApi, AlertsInApi)
 
 
 def create_app(deps: WebDeps) -> ASGIApp:
@@ -154,7 +156,8 @@ class Api:
         """Open incidents, and what the timeline says of opened and closed ones since `?since=` (7d)."""
         rows = worst_first(self._deps.table.values())
         events = await self._deps.store.history(None, since=self._since(request, "7d"), limit=MOST_EVENTS)
-        recent = [event for event in events if event.kind in (EventKind.OPENED, EventKind.CLOSED)]
+        turns = (EventKind.OPENED, EventKind.CLOSED)
+        recent = [event for event in events if event.kind in turns and not is_drill(event.service)]
         return self._answer({"open": [row.state.incident for row in rows if row.state.incident], "recent": recent})
 
     async def explain(self, request: Request) -> Response:

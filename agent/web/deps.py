@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from agent.core.events import Input
 from agent.core.model import Policy
 from agent.operations import Operations
-from agent.ports import AlertIntake, BeatIntake, Notifying, OnCall, Said, ServiceRow, Store, Vitals
+from agent.ports import AlertIntake, BeatIntake, DrillBook, Notifying, OnCall, Said, ServiceRow, Store, Vitals
 from agent.quiet.desk import Desk
 
 
@@ -37,7 +37,7 @@ class WebDeps:
     not name. `tell` hands the core an input of that service, `redact` takes registered secrets out of a text,
     `operations` is what people do about incidents, `desk` their silences and windows. `signed` says who takes what
     Slack posts, by the secret that it is signed with.
-    `oncall` is the book of who is on call, `notifying` tries out channels.
+    `oncall` is the book of who is on call, `notifying` tries out channels, `drills` is where fire drills are held.
     """
 
     agent: str
@@ -59,4 +59,5 @@ class WebDeps:
     oncall: OnCall | None = None
     desk: Desk | None = None
     notifying: Notifying | None = None
+    drills: DrillBook | None = None
     now: Callable[[], datetime] = utc_now

@@ -120,6 +120,7 @@ class Pages:
             total=len(rows),
             incidents=incidents[:MOST_STRIPS],
             more_incidents=len(incidents[MOST_STRIPS:]),
+            drill=next(iter(self._deps.drills.reports()), None) if self._deps.drills else None,
             quiet=quiet_table(self._deps.desk.book) if self._deps.desk else None,
             worst=rows[0].state.health if rows else Health.PENDING,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.core.budget import in_words
 from agent.core.model import Health, Policy, Verdict
-from agent.ports import CheckRow, ServiceRow, Vitals
+from agent.ports import CheckRow, DrillOutcome, ServiceRow, Vitals
 
 WORST_FIRST = (Health.DOWN, Health.SUSPECT, Health.UNKNOWN, Health.DEGRADED, Health.PENDING, Health.UP)
 _RANK = {health: rank for rank, health in enumerate(WORST_FIRST)}
@@ -118,4 +118,7 @@ def readiness(vitals: Vitals) -> Readiness:
         degraded.append(f"cannot trust what it sees: {vitals.blind}")
     degraded += [f"channel {name}: {trouble}" for name, trouble in vitals.channel_trouble.items()]
     degraded += [f"on-call schedule {name}: {trouble}" for name, trouble in vitals.oncall_trouble.items()]
+    degraded += [each.why for each in vitals.drills.values() if each.outcome is DrillOutcome.FAILED]
+    if vitals.ping_trouble:
+        degraded.append(f"ping: {vitals.ping_trouble}")
     return Readiness(tuple(reasons), tuple(degraded))

@@ -31,7 +31,8 @@ from alerts.slack_errors import GONE, SlackRefused
 from alerts.slack_heard import Command, Press, marks, understand
 from alerts.slack_may import Gatekeeper, Home, UserGroups, useful_actions
 from alerts.slack_options import SlackOptions
-from alerts.slack_posting import SlackPosting, called_by, kept_evidence
+from alerts.slack_posting import SlackPosting, called_by, differs, kept_evidence
+from alerts.slack_search import what_stands
 from alerts.slack_socket import Pace, SlackSocket
 
 __all__ = ["SLACK", "SlackChannel", "SlackOptions"]
@@ -85,6 +86,18 @@ class SlackChannel:
             raise DeliveryError("auth", f"the Slack token lacks the scope chat:write (it has {has})", retryable=False)
         if self._socket is not None:
             await self._socket.prove(listening=self._listening)
+
+    async def read_back(self, notice: Notice, receipt: Receipt) -> str:
+        """What `conversations.history` shows there; it needs the scope for the history of that kind of channel."""
+        where, ts = receipt.data.get("channel", ""), receipt.data.get("ts", "")
+        try:
+            return differs(notice, await what_stands(self._api, where, ts))
+        except SlackRefused as refused:
+            if refused.retryable:
+                raise refused.delivery_error(where) from None
+            scopes = "channels:history, groups:history and im:history"
+            text = f"Slack does not let the app read it: {refused.code}; the scopes for it are {scopes}"
+            raise DeliveryError("auth", text, retryable=False) from None
 
     async def close(self) -> None:
         await self._api.close()

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from agent.core.events import Event, EventKind
 from agent.core.model import Health, Incident, ServiceState, Stage, Verdict
-from agent.ports import CheckRow, ServiceRow, Vitals
+from agent.ports import CheckRow, DrillLeg, DrillOutcome, DrillReport, ServiceRow, Vitals
 from agent.telemetry.catalogue import METRICS
 from agent.telemetry.metrics import Metrics, wants_openmetrics
 
@@ -23,6 +23,16 @@ NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 LABELS = {metric.name: metric.labels for metric in METRICS}
 NASTY = 'quote " backslash \\ line\nfeed percent %s %d brace {} comma , equals = snow ☃ half \ud800'
+
+DRILL = DrillReport(
+    id="drill:photos-1",
+    of="photos",
+    by="alice",
+    at=NOW,
+    outcome=DrillOutcome.FAILED,
+    seconds=2.5,
+    legs=(DrillLeg(name="decision", outcome=DrillOutcome.PASSED, seconds=0.25),),
+)
 
 
 def check(
@@ -106,6 +116,20 @@ def test_a_service_has_exactly_one_health() -> None:
     metrics = metrics_of(service(health=Health.DOWN))
     healths = {labels[1]: value for labels, value in samples(metrics, "codeblue_service_health").items()}
     assert healths == {health.value: float(health is Health.DOWN) for health in Health}
+
+
+def test_a_drill_is_in_its_own_series_and_in_no_other() -> None:
+    metrics = metrics_of(service(check()), vitals=Vitals(started=NOW, drills={"photos": DRILL}))
+    opened = event(EventKind.OPENED, reason="drill", seconds="0.0")
+    metrics.on_event(replace(opened, service="drill:photos"))
+    assert samples(metrics, "codeblue_incidents_total") == {}
+    assert samples(metrics, "codeblue_detection_seconds_count") == {(): 0}
+    assert samples(metrics, "codeblue_drill_success") == {("photos",): 0}
+    assert samples(metrics, "codeblue_drill_last_timestamp_seconds") == {("photos",): NOW.timestamp()}
+    assert samples(metrics, "codeblue_drill_duration_seconds") == {
+        ("photos", "decision"): 0.25,
+        ("photos", "total"): 2.5,
+    }
 
 
 def test_a_removed_check_drops_its_series_at_once() -> None:
@@ -225,6 +249,8 @@ def busy() -> Metrics:
         channel_trouble={nasty_name: "x"},
         oncall_trouble={nasty_name: "x"},
         calendar_ages={nasty_name: 1.0},
+        drills={nasty_name: DRILL},
+        ping_at=NOW,
     )
     metrics = metrics_of(nasty, service(check(), check(name="port", verdict=None)), vitals=vitals)
     metrics.on_event(event(EventKind.OPENED, reason="refused", seconds="6.5"))
@@ -235,6 +261,8 @@ def busy() -> Metrics:
     metrics.count_answer("oncall", "ack", "done")
     metrics.count_log("photos", "file:/var/log/x.log", "")
     metrics.observe_lateness(0.2, 3)
+    metrics.drill("passed")
+    metrics.count_ping("success", "ok")
     metrics.config_read(True)
     metrics.silences = lambda: {"pending": 0.0, "active": 2.0, "expired": 1.0}
     metrics.quiet = lambda: {"silence": 3.0, "maintenance": 0.0, "hours": 0.0}
