@@ -49,7 +49,8 @@ def page(draft: Draft, contacts: Iterable[Contact], *, instead_of: str = "", not
     via = f" instead of {instead_of}" if instead_of else ""
     for contact in new:
         key = _notify(draft, contact, opened, f"{draft.state.service} {_what(draft.incident)}", note=note)
-        draft.say(EventKind.PAGED, f"asked {contact.name} to page{via}", channel=contact.name, key=key)
+        instead = {"instead_of": instead_of} if instead_of else {}
+        draft.say(EventKind.PAGED, f"asked {contact.name} to page{via}", channel=contact.name, key=key, **instead)
 
 
 def _what(incident: Incident) -> str:

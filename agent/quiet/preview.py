@@ -1,6 +1,6 @@
 """What a silence or a window would hide, or would have hidden lately."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from agent.quiet.book import Subject
 LOOKED_BACK = timedelta(days=7)
 MOST_EVENTS = 20_000  # of the timeline that are looked through
 ONE_BY_ONE = 20  # services whose timelines are read each by itself, to its end
-PAGES = (EventKind.PAGED, EventKind.REMINDED, EventKind.ESCALATED)
+PAGES = (EventKind.PAGED, EventKind.REMINDED)  # one for each message; a step of an escalation says so beside them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +46,29 @@ async def preview(
         found = await store.history(name, since=since, limit=MOST_EVENTS)
         complete &= len(found) < MOST_EVENTS
         events += found
-    pages = [event for event in events if event.kind in PAGES and event.service in names and within(event.at)]
+    of_these = [event for event in events if event.service in names]
     return Preview(
         matchers=matchers,
         services=tuple(sorted(names)),
         incidents=tuple(sorted((one.policy.service, one.incident) for one in meant if one.incident)),
-        pages=tuple(sorted(pages, key=lambda event: event.at)),
+        pages=tuple(hidden(of_these, within)),
         since=since,
         complete=complete,
     )
+
+
+def hidden(events: Iterable[Event], within: Callable[[datetime], bool]) -> Iterator[Event]:
+    """Of what happened the pages that would not have been sent in these times, in order. A page in the place of one
+    that no channel took is owed to whoever was asked before: it is held back only together with that one."""
+    held: set[tuple[str, str]] = set()
+    for event in sorted(events, key=lambda event: event.at):
+        if event.kind not in PAGES or not within(event.at):
+            continue
+        instead_of = event.data.get("instead_of")
+        if instead_of is not None and (event.incident, instead_of) not in held:
+            continue
+        held.add((event.incident, event.data.get("channel", "")))
+        yield event
 
 
 def covered(spans: Sequence[Span]) -> Callable[[datetime], bool]:
