@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from sys import intern
 from typing import cast
 
 from pydantic import BaseModel, SecretStr
@@ -65,11 +64,12 @@ def assemble(
     its unchanged checks; a service that was stored before goes on from there."""
     relations = related({name: spec.policy.depends_on for name, spec in config.services.items()})
     table = {}
+    hosts = {name: name for name in config.services}  # equal ones are one object; often a service is named by its host
     for name, spec in config.services.items():
         known = present.get(name)
         row = known.row if known else _new_row(name, stored.get(name))
         version = known.version if known else (stored[name].version if name in stored else UNSTORED)
-        table[name] = _watch(spec, relations[name], row, version, known)
+        table[name] = _watch(spec, relations[name], row, version, known, hosts)
     return table
 
 
@@ -83,11 +83,12 @@ def _watch(
     row: ServiceRow,
     version: int,
     known: Watched | None,
+    hosts: dict[str, str],
 ) -> Watched:
     probes: dict[str, Probe] = {}
     for check in spec.checks:
         old = known.probes.get(check.name) if known else None
-        probes[check.name] = old if old is not None and _same(old, check) else make_probe(check, old)
+        probes[check.name] = old if old is not None and _same(old, check) else make_probe(check, old, hosts)
     row.checks = few({name: probe.row for name, probe in probes.items()})
     row.depends_on = spec.policy.depends_on
     watched = Watched(
@@ -106,8 +107,10 @@ def _watch(
     return known
 
 
-def make_probe(check: CheckSpec, old: Probe | None) -> Probe:
-    """A probe for this check; the figures of an old one of the same name and type go on."""
+def make_probe(check: CheckSpec, old: Probe | None, hosts: dict[str, str]) -> Probe:
+    """A probe for this check; the figures of an old one of the same name and type go on. Its host is the one of
+    `hosts` that is equal, or added there."""
+    host = check.type.host(check.options) if check.type.host else ""
     row = old.row if old is not None and old.type is check.type else None
     return Probe(
         service=check.service,
@@ -119,7 +122,7 @@ def make_probe(check: CheckSpec, old: Probe | None) -> Probe:
         row=row or CheckRow(service=check.service, check=check.name, type=check.type.name),
         every=check.every,
         cron=(check.cron.expression, check.cron.zone) if check.cron else None,
-        host=intern(check.type.host(check.options)) if check.type.host else "",
+        host=hosts.setdefault(host, host),
     )
 
 

@@ -69,6 +69,6 @@ async def _run(config: Config, checks: list[CheckSpec], seen: Seen) -> None:
 
     limits = Limits(config.agent.concurrency, config.agent.per_host)
     prober = Prober(tools, limits, Tracing().probe, observe)
-    probes = [make_probe(check, None) for check in checks if not only_in_the_agent(check)]
+    probes = [make_probe(check, None, {}) for check in checks if not only_in_the_agent(check)]
     await asyncio.gather(*(prober.run(probe) for probe in probes))
     await http.close()

@@ -43,7 +43,7 @@ def _service(entry: Entry, around: Around, reading: Reading, pool: Pool) -> Serv
     keys = reading.model(ServiceKeys, value, place)
     if not isinstance(value, dict):
         return None
-    name = keys.name if keys else str(value.get("name"))
+    name = pool.one(keys.name if keys else str(value.get("name")))
     written = value.get("checks")
     checks = read_checks(
         name,
@@ -76,9 +76,9 @@ def _policy(
     notify = pool.one(_either(keys.notify, defaults.notify))
     by_check: Mapping[str, CheckPolicy] = pool.made(("checks", policies), lambda: dict(policies))
     return Policy(
-        service=keys.name,
+        service=pool.one(keys.name),
         checks=by_check,
-        depends_on=keys.depends_on,
+        depends_on=tuple(map(pool.one, keys.depends_on)),
         restart=restart,
         page=page,
         notify=notify,

@@ -83,6 +83,7 @@ class _Reader:
         self.troubles: list[Trouble] = []
         self.stack: list[_Open] = []
         self.anchors: dict[str, tuple[object, int]] = {}
+        self.known: dict[str, str] = {}  # keys: ten thousand services write the same few
         self.copies = 0
         self.documents = 0
         self.root: object = None
@@ -129,7 +130,7 @@ class _Reader:
         self._put(value, event.anchor, 1)
 
     def _key(self, top: _Open, event: yaml.ScalarEvent) -> None:
-        key, line = event.value, line_of(event)
+        key, line = self.known.setdefault(event.value, event.value), line_of(event)
         if key in top.keys and key != "<<":
             self._trouble(event, f"{key!r} is written twice in one mapping (the first is at line {top.keys[key]})", key)
         top.keys[key] = line
