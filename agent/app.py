@@ -1,7 +1,7 @@
 """The composition root: the only place that knows every concrete class. Builds the parts, starts and stops them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from agent.actions.children import Children
 from agent.actions.drains import DRAINS
 from agent.assembly import (
     Toolbox,
+    alarm_policy,
     alert_rule,
     assemble,
     beat_tokens,
@@ -27,7 +28,7 @@ from agent.assembly import (
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
 from agent.core.events import Deployed, Event, EventKind, Input, Noted, Quiet
-from agent.core.model import CheckResult, Policy, Verdict
+from agent.core.model import CheckResult, Notice, Policy, Verdict
 from agent.drills.book import Drills
 from agent.drills.course import Ground
 from agent.listening import Listeners
@@ -38,18 +39,20 @@ from agent.oncall.duty import Duty
 from agent.operator import Operator
 from agent.pagers import Pagers
 from agent.ping import Facts, Ping
-from agent.ports import Desk, ServiceRow, Stored, Vitals
+from agent.ports import DeliveryError, Desk, ServiceRow, Stored, Vitals
 from agent.quiet.book import Book, Subject
 from agent.quiet.desk import Desk as QuietDesk
 from agent.runtime.alerts_in import AlertsIn
 from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus
+from agent.runtime.channel_alarms import ChannelAlarms
 from agent.runtime.clock import Clock
 from agent.runtime.curl import CurlClient
 from agent.runtime.drains import Drains
 from agent.runtime.engine import Engine, HostBudget
 from agent.runtime.fleet_budget import FleetBudget
 from agent.runtime.gate import Gate
+from agent.runtime.lane import lane_of
 from agent.runtime.limits import Limits
 from agent.runtime.notify import Notifier
 from agent.runtime.outbox import Outbox
@@ -74,6 +77,7 @@ from checks import CHECKS
 log = structlog.get_logger()
 
 TABLES = Tables(checks=CHECKS, actions=ACTIONS, channels=CHANNELS, drains=DRAINS)
+PROVE_EVERY = timedelta(minutes=10)  # the credentials of every channel
 SETTLE = 1.0  # seconds that fresh processes may take to say something before the first checks run
 LOUD = frozenset(
     {EventKind.OPENED, EventKind.PAGED, EventKind.UNDELIVERED, EventKind.VERIFY_FAILED, EventKind.REMINDED}
@@ -155,6 +159,9 @@ class App:
         self.listeners = Listeners(self.vitals, self._desk())
         self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
+        self.alarms = ChannelAlarms(self.signals, self.vitals, self.clock, self._alarm_policy)
+        self.outbox.refused, self.outbox.taken = self._refused, self.alarms.taken
+        self.pagers.proven, self.pagers.failed = self.alarms.verified, self.alarms.failed
         self.alerts_in = AlertsIn(self.signals, self.store, self.clock, self.engine.tell)
         self.together = Together(self.engine, self.clock, self.signals, config.storm)
         self.drills = Drills(self._ground(), self.signals, self.vitals, config, self.metrics)
@@ -172,7 +179,7 @@ class App:
             beats=self.beats,
             notifier=self.notifier,
             rounds=(self.together.look,),
-            steps=(self.together.stepped, self.alerts_in.stepped),
+            steps=(self.together.stepped, self.alerts_in.stepped, self.alarms.stepped),
         )
         self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
         self._pulse: asyncio.Task[None] | None = None
@@ -239,6 +246,13 @@ class App:
             count=self.metrics.count_answer,
         )
 
+    def _alarm_policy(self, channel: str, broken: Collection[str]) -> Policy:
+        return alarm_policy(self.config, channel, broken)
+
+    def _refused(self, notice: Notice, error: DeliveryError) -> None:
+        if lane_of(notice.channel) in self.config.channels:
+            self.alarms.refused(notice, error)
+
     def _note(self, service: str, text: str, by: str) -> None:
         if service in self.engine.table:
             self.engine.tell(service, Noted(at=self.clock.now(), text=text, by=by))
@@ -302,9 +316,14 @@ class App:
         for name in orphans:
             await self.engine.unwatch(name)
         await self.drills.finish()
+        await self.alarms.keep(config.channels)
+        for name in config.channels.keys() - self.vitals.channel_trouble.keys():
+            self.alarms.verified(name)
         self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)
+        self.scheduler.add_chore("channels", PROVE_EVERY, self.prove_channels)
+        self.scheduler.add_chore("channels that work again", timedelta(minutes=1), self.alarms.look)
         self.scheduler.add_chore("drained replicas", timedelta(seconds=1), self.put_back)
         self.scheduler.add_chore("fleet's budget", timedelta(seconds=5), self.look_at_fleet)
         self.scheduler.add_chore("calendars", timedelta(seconds=5), self.duty.read_calendars)
@@ -380,6 +399,10 @@ class App:
         """Replicas that were drained for a restart, and are due."""
         await self.drains.look()
         self.vitals.drain_trouble = self.drains.trouble()
+
+    async def prove_channels(self) -> None:
+        """A token that was revoked is noticed before somebody has to be woken by it."""
+        await self.pagers.prove(self.config.channels)
 
     def budgets(self) -> None:
         """Put the configuration's budgets in force."""

@@ -1,7 +1,8 @@
 """From configuration to what the runtime holds: pure construction, no I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -30,6 +31,7 @@ from agent.runtime.alerts_in import About, AlertRule
 from agent.runtime.drains import Drained, Drains, Hook
 from agent.runtime.engine import related
 from agent.runtime.gate import is_loopback
+from agent.runtime.lane import lane_of
 from agent.runtime.probe import Probe, Watched
 
 UNSTORED = 0
@@ -52,6 +54,28 @@ def alert_rule(config: Config) -> AlertRule | None:
         at_most=spec.at_most,
         token=spec.token.get_secret_value() if spec.token else "",
         agent=config.agent.name,
+    )
+
+
+def alarm_policy(config: Config, channel: str, broken: Collection[str]) -> Policy:
+    """Who is told that a channel, or an address of it, does not work: by `agent.page`, else by its fallbacks, else
+    by the channels that services are paged by, and never by one that is broken. Where none is left, by the escalation
+    policy that holds by default."""
+    lane = lane_of(channel)
+    every = {name: spec.fallback for name, spec in config.channels.items() if spec.fallback}
+    ways = [config.agent.page, every.get(lane, ())]
+    while ways[-1]:  # the fallbacks of fallbacks: config has no rings of them
+        ways.append(tuple(dict.fromkeys(other for name in ways[-1] for other in every.get(name, ()))))
+    ways.append(tuple(dict.fromkeys(name for spec in config.services.values() for name in spec.policy.page)))
+    sound = (tuple(name for name in way if name not in broken) for way in ways)
+    page = next((way for way in sound if way), ())
+    return Policy(
+        service="",
+        page=page,
+        escalation=None if page else config.escalations.get("default"),
+        fallback={name: tuple(other for other in others if other not in broken) for name, others in every.items()},
+        labels={"channel": lane},
+        unknown_after=timedelta(0),
     )
 
 

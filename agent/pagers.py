@@ -1,7 +1,7 @@
 """The channels of a running agent: built, proved to work, watched while they are in trouble, closed at the end."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -37,6 +37,8 @@ class Pagers:
     def __init__(self, vitals: Vitals, *, allow_unverified: bool) -> None:
         self._vitals = vitals
         self._allow_unverified = allow_unverified
+        self.proven: Callable[[str], bool] = lambda _: True  # whether nothing but credentials spoke against it
+        self.failed: Callable[[str, DeliveryError], None] = lambda *_: None
         self._connected: dict[str, Connected] = {}
         self._replaced: list[Connected] = []
 
@@ -89,12 +91,24 @@ class Pagers:
             trouble = dict(self._vitals.channel_trouble)
             if self._connected.get(name) is not each or name not in trouble:
                 continue  # reloaded meanwhile
+            if error is None and not self.proven(name):
+                continue
             if error is None:
-                del trouble[name]
+                trouble = dict(self._vitals.channel_trouble)
+                trouble.pop(name, None)
                 log.info("channel_verified", channel=name)
             else:
                 trouble[name] = f"{error.reason}: {error}"
             self._vitals.channel_trouble = trouble
+
+    async def prove(self, names: Iterable[str]) -> None:
+        """Ask these whether their credentials still work, so that those that don't are noticed before they are needed;
+        for a timer. What can't be asked now proves nothing."""
+        for name in names:
+            each = self._connected.get(name)
+            error = await _verify(each) if each and name not in self._vitals.channel_trouble else None
+            if error is not None and not error.retryable and self._connected.get(name) is each:
+                self.failed(name, error)
 
     async def close(self) -> None:
         for each in (*self._connected.values(), *self._replaced):

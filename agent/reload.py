@@ -69,6 +69,8 @@ class Reloader:
         app.pagers.use(connected)
         app.pagers.keep(new.channels)
         await _apply(app, difference)
+        app.alarms.renewed(connected)
+        await app.alarms.keep(new.channels)
         if sum(map(len, (difference.services.added, difference.services.removed, difference.services.changed))) >= MANY:
             settle()
         self._seen = fingerprint(new, self._path)

@@ -2,7 +2,8 @@
 
 In a test:            async with SlackStandIn() as slack: … slack.url, slack.messages("oncall"), slack.fail_next(…)
 For other processes:  python -m tests.slack_standin --port 8065
-                      GET /standin/messages lists everything; POST /standin/fail takes the arguments of `fail_next`.
+                      GET /standin/messages lists everything; POST /standin/fail takes the arguments of `fail_next`, and
+                      POST /standin/mend ends all failures.
 What people do in it, and how it tells the app, is in `tests.slack_people`.
 Sources: docs.slack.dev/reference/methods (apps.connections.open, auth.test, chat.postEphemeral, chat.postMessage,
 chat.update, conversations.history, conversations.open, conversations.replies, usergroups.list, users.conversations)
@@ -82,6 +83,7 @@ class SlackStandIn:
         app = web.Application(client_max_size=4_194_304)
         app.router.add_get("/standin/messages", self._list)
         app.router.add_post("/standin/fail", self._fail)
+        app.router.add_post("/standin/mend", self._mend)
         app.router.add_route("*", "/api/{method}", self._answer)
         for add in self.more_routes:
             add(app.router)
@@ -123,6 +125,10 @@ class SlackStandIn:
             while not so():
                 self.news.clear()
                 await self.news.wait()
+
+    async def _mend(self, _: web.Request) -> web.Response:
+        self._failures.clear()
+        return web.json_response({})
 
     def fail_next(self, method: str = "", **how: Any) -> None:
         """See `Failure`. Failures are used up in the order in which they were asked for."""

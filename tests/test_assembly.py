@@ -8,7 +8,7 @@ import yaml
 from pydantic import SecretStr
 
 from agent.app import TABLES
-from agent.assembly import assemble, beat_tokens, host_and_port, log_path, owners, secrets_of
+from agent.assembly import alarm_policy, assemble, beat_tokens, host_and_port, log_path, owners, secrets_of
 from agent.config.load import load
 from agent.config.model import Config
 from agent.core.model import Health, ServiceState
@@ -120,3 +120,46 @@ class TestPromise10EverySecretIsKnown:
     def test_mappings_lists_and_tuples_are_looked_into(self) -> None:
         one, two, three = SecretStr("one"), SecretStr("two"), SecretStr("three")
         assert list(secrets_of({"a": [one, {"b": (two,)}], "c": three, "d": "plain"})) == ["one", "two", "three"]
+
+
+def alarmed(folder: Path, channel: str, broken: set[str], **changed: Any) -> tuple[tuple[str, ...], str]:
+    """Which channels are told, and by which escalation policy."""
+    config = {
+        "services": [{"name": "web", "checks": [{"file": "/etc/hostname"}], "page": ["oncall"]}],
+        "channels": {
+            "oncall": {"type": "console", "fallback": ["mail"]},
+            "mail": {"type": "console", "fallback": ["sms"]},
+            "sms": {"type": "console"},
+        },
+        "escalation": {"default": {"steps": [{"notify": ["channel:sms"]}]}},
+        **changed,
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    found = alarm_policy(load(path, TABLES, {}), channel, broken)
+    assert not broken & {name for others in found.fallback.values() for name in others}
+    return found.page, found.escalation.name if found.escalation else ""
+
+
+@pytest.mark.parametrize(
+    ("channel", "broken", "told"),
+    [
+        pytest.param("oncall", {"oncall"}, ("mail",), id="its fallback"),
+        pytest.param("oncall", {"oncall", "mail"}, ("sms",), id="the fallback of a fallback that is broken too"),
+        pytest.param("sms", {"sms"}, ("oncall",), id="without a fallback those that services are paged by"),
+        pytest.param("sms/alice", {"mail"}, ("oncall",), id="an address"),
+    ],
+)
+def test_who_is_told_of_a_channel_that_does_not_work(
+    tmp_path: Path, channel: str, broken: set[str], told: tuple[str, ...]
+) -> None:
+    assert alarmed(tmp_path, channel, broken) == (told, "")
+
+
+def test_config_may_say_who_is_told_of_it(tmp_path: Path) -> None:
+    assert alarmed(tmp_path, "oncall", {"oncall"}, agent={"page": ["sms"]}) == (("sms",), "")
+    assert alarmed(tmp_path, "sms", {"sms"}, agent={"page": ["sms"]}) == (("oncall",), "")
+
+
+def test_where_no_channel_is_left_the_default_escalation_is_tried(tmp_path: Path) -> None:
+    assert alarmed(tmp_path, "oncall", {"oncall", "mail", "sms"}) == ((), "default")

@@ -227,6 +227,11 @@ class AgentKeys(Envelope):
     ping: PingKeys | None = Field(
         None, description="A dead man's switch outwards: somebody else pages when this agent falls silent."
     )
+    page: Names = Field(
+        (),
+        description="Channels that are told of a channel that doesn't work. Default: its fallbacks, or else the other "
+        "channels that services are paged by.",
+    )
     control: tuple[Address, ...] = Field(
         (),
         description="host:port of things that always answer: when none does, a failing remote target isn't believed.",

@@ -44,7 +44,7 @@ def load(path: Path, tables: Tables, env: Mapping[str, str] | None = None, copy:
 def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     names = [entry.name for entry in tree.channels]
     channels = read_channels(tree.channels, tables, reading)
-    agent = read_agent(tree.agent, tree.main.at("agent"), reading)
+    agent = read_agent(tree.agent, tree.main.at("agent"), names, reading)
     defaults = read_defaults(tree.defaults, tree.main.at("defaults"), names, reading)
     processes = read_processes(tree.processes, reading)
     people = read_people(tree.people, names, reading)

@@ -149,6 +149,7 @@ class AgentSpec:
     log_size: int = 1_073_741_824  # bytes of the log store, about
     traces: Traces | None = None
     ping: PingSpec | None = None
+    page: tuple[str, ...] = ()  # who hears of channels that don't work
     control: tuple[str, ...] = ()  # host:port that must be reachable before a remote target's failure is believed
 
 

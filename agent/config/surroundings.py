@@ -22,7 +22,7 @@ from agent.core.durations import format_duration
 from agent.ports import LogSpec, ProcessSpec
 
 
-def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | None:
+def read_agent(value: object, place: Place, channels: Collection[str], reading: Reading) -> AgentSpec | None:
     """The agent's own settings."""
     keys = reading.model(AgentKeys, {} if value is None else value, place)
     if not keys:
@@ -31,6 +31,7 @@ def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | Non
         reading.report.add(
             place.at("listen"), f"{keys.listen} can be reached by others: set agent.tokens, or listen on 127.0.0.1"
         )
+    check_channels(keys.page, channels, place.at("page"), reading.report)
     traces = keys.traces
     rate = keys.fleet_restarts
     fleet: dict[str, Any] = {"fleet_at_most": rate.count, "fleet_per": rate.per} if rate else {}
@@ -51,6 +52,7 @@ def read_agent(value: object, place: Place, reading: Reading) -> AgentSpec | Non
         if traces
         else None,
         ping=_ping(keys.ping),
+        page=keys.page,
         control=keys.control,
     )
 

@@ -60,6 +60,8 @@ class Outbox:
     ) -> None:
         self.remediators: Mapping[str, Remediator] = {}
         self.refusal: Callable[[Restart], Awaitable[str]] = _none
+        self.refused: Callable[[Notice, DeliveryError], None] = lambda *_: None  # for good, or too often
+        self.taken: Callable[[Notice, Receipt], None] = lambda *_: None
         self._clock = clock
         self._store = store
         self._vitals = vitals
@@ -241,6 +243,7 @@ class Outbox:
         except StoreUnavailable as error:
             log.error("store_unavailable", what="settle", key=notice.key, error=str(error))
         self._report(notice.service, NoticeDelivered(at=self._clock.now(), key=notice.key))
+        self.taken(notice, receipt)
 
     async def _postponed(self, notice: Notice, wait: timedelta, error: DeliveryError) -> None:
         self._counts.notice(lane_of(notice.channel), _kind(notice), "retried")
@@ -265,6 +268,7 @@ class Outbox:
         except StoreUnavailable as trouble:
             log.error("store_unavailable", what="bury", key=notice.key, error=str(trouble))
         self._report(notice.service, NoticeFailed(at=self._clock.now(), key=notice.key, reason=error.reason))
+        self.refused(notice, error)
 
     async def _retracted(self, notice: Notice) -> None:
         self._ours.discard(notice.key)

@@ -83,6 +83,12 @@ class Signals:
         watched = self._engine.table.get(name)
         return watched is not None and watched.row.state.incident is not None
 
+    def reason(self, name: str) -> str:
+        """Why it was bad when something was last said of it; empty for one that is not watched."""
+        watched = self._engine.table.get(name)
+        known = watched.row.state.checks.get(_kind(name)) if watched else None
+        return known.reason if known is not None else ""
+
     def again(self, name: str) -> None:
         """What was last said of one that is held still stands, now that whatever holds it may be over: it has no check
         that could be run again."""

@@ -200,6 +200,11 @@ class Slack:
         with urllib.request.urlopen(request, timeout=5):
             pass
 
+    def mend(self) -> None:
+        """Nothing fails any more."""
+        with urllib.request.urlopen(urllib.request.Request(self._at("mend"), b"{}"), timeout=5):
+            pass
+
     def _at(self, what: str) -> str:
         return self.url.replace("/api/", f"/standin/{what}")
 

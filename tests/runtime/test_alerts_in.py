@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.model import Flapping, Gather, Health, Notice, NoticeKind, Policy, Verdict
@@ -442,6 +442,48 @@ class TestConfiguration:
             assert world.alerts.admits(given) is known
 
         lived(story, replace(RULE, token=own))
+
+
+ALERTS = [an_alert("Disk", cluster="eu", instance=name) for name in "abc"]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("told"), st.lists(st.tuples(st.sampled_from(ALERTS), st.booleans()), min_size=1, max_size=4)),
+        st.tuples(st.just("wait"), st.sampled_from([1.0, 30.0])),
+        st.tuples(st.just("kill"), st.none()),
+    ),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("per", ["alert", "group", ("alertname", "cluster")], ids=str)
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_whatever_is_told_and_whenever_the_agent_is_killed_every_page_is_closed_exactly_once(
+    per: str | tuple[str, ...], steps: list[tuple[str, Any]]
+) -> None:
+    async def story(world: Fed) -> None:
+        for what, of in steps:
+            if what == "told":
+                last = {alert.fingerprint: replace(alert, firing=firing) for alert, firing in of}
+                firing = any(alert.firing for alert in last.values())
+                await world.alerts.take(told(*last.values(), firing=firing))
+            elif what == "wait":
+                await world.live(of)
+            else:
+                await world.die()
+                await world.boot()
+        await world.alerts.take(told(*(replace(alert, firing=False) for alert in ALERTS), firing=False))
+        await world.live(120)
+        sent = world.channels["oncall"].sent
+        opened = {notice.incident for notice in sent if notice.kind is OPENED}
+        closed = [notice.key for notice in sent if notice.kind is RESOLVED]
+        assert len(closed) == len(set(closed))
+        ended = [notice.incident for notice in sent if notice.kind is RESOLVED]
+        assert len(ended) == len(set(ended))
+        assert set(ended) >= opened
+        assert not any(watched.row.state.incident for watched in world.engine.table.values())
+
+    lived(story, replace(RULE, per=per))
 
 
 @given(st.text(), st.text())
