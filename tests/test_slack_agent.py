@@ -1,9 +1,13 @@
 """Slack and a whole agent: what is pressed in the message under a page, and what becomes of it."""
 
 import asyncio
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +202,45 @@ async def test_a_silence_from_slack_is_the_service_s_own(tmp_path: Path) -> None
         await here.people.press(await here.paged(), "Silence 1 h")
         assert "web" in (await here.people.whispered()).shown
         await here.until(lambda: here.app.engine.table["web"].row.state.incident.quiet)
+
+
+async def test_silences_by_button_by_command_and_from_a_terminal_are_the_same_in_the_listing_and_end_alike(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as here:
+        await here.people.press(await here.paged(), "Silence 1 h")
+        await here.people.whispered()
+        await here.people.command("silence web for 2h because we are moving it")
+        await here.people.whispered(2)
+        words = ("--for", "2h", "--comment", "we are moving it", "--by", ALICE)
+        await codeblue(tmp_path, "silence", "add", "service=web", *words)
+        terminal, typed, pressed = json.loads(await codeblue(tmp_path, "silence", "list", "--json"))
+        assert (pressed["comment"], _length(pressed)) == ("from Slack", timedelta(hours=1))
+        assert (typed["comment"], _length(typed)) == ("we are moving it", timedelta(hours=2))
+        own = ("id", "starts", "ends", "created", "why")  # what differs by the moment
+        assert {key: typed[key] for key in typed if key not in own} == {
+            key: terminal[key] for key in terminal if key not in own
+        }
+        assert {(one["match"], one["by"], one["state"]) for one in (terminal, typed, pressed)} == {
+            ("service=web", ALICE, "active")
+        }
+        await here.until(lambda: here.app.engine.table["web"].row.state.incident.quiet)
+        await codeblue(tmp_path, "silence", "expire", *(one["id"] for one in (terminal, typed, pressed)))
+        await here.until(lambda: not here.app.engine.table["web"].row.state.incident.quiet)
+        assert await codeblue(tmp_path, "silence", "list") == "no silences\n"
+
+
+async def codeblue(folder: Path, *arguments: str) -> str:
+    """What the command says, in a process of its own."""
+    argv = [str(Path(sys.executable).with_name("codeblue")), *arguments, "--config", str(folder / "config.yaml")]
+    process = await asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    said, complaint = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, complaint
+    return said.decode()
+
+
+def _length(silence: dict[str, str]) -> timedelta:
+    return datetime.fromisoformat(silence["ends"]) - datetime.fromisoformat(silence["starts"])
 
 
 async def test_a_command_is_answered_by_the_agent(tmp_path: Path) -> None:
