@@ -75,9 +75,17 @@ PEOPLE = {
 
 
 def configuration(
-    folder: Path, url: str, *, mode: str = "off", people: dict[str, Any] | None = None, **options: Any
+    folder: Path,
+    url: str,
+    *,
+    mode: str = "off",
+    people: dict[str, Any] | None = None,
+    restart: dict[str, Any] | None = None,
+    second: bool = False,
+    **options: Any,
 ) -> dict[str, Any]:
-    restart = {"command": ["/usr/bin/touch", str(folder / "restarted")], "mode": mode, "verify": "30s"}
+    command = {"command": ["/usr/bin/touch", str(folder / "restarted")], "mode": mode, "verify": "30s"}
+    files = {"there": folder / "sign"} | ({"second": folder / "second"} if second else {})
     slack = {"type": "slack", "token": TOKEN, "channel": "C0000000001", "api_url": url, "per_second": 50}
     return {
         "agent": {
@@ -89,9 +97,11 @@ def configuration(
         "services": [
             {
                 "name": "web",
-                "checks": [{"file": str(folder / "sign"), "name": "there", "every": "1s", "retry": "100ms"}],
+                "checks": [
+                    {"file": str(path), "name": name, "every": "1s", "retry": "100ms"} for name, path in files.items()
+                ],
                 "page": ["oncall"],
-                "restart": restart,
+                "restart": command | (restart or {}),
             }
         ],
         "channels": {"oncall": slack | {"app_token": APP_TOKEN} | options},
@@ -102,6 +112,7 @@ def configuration(
 @asynccontextmanager
 async def world(folder: Path, **config: Any) -> AsyncIterator[World]:
     (folder / "sign").touch()
+    (folder / "second").touch()
     async with People(SlackStandIn()) as people:
         path = folder / "config.yaml"
         path.write_text(yaml.safe_dump(configuration(folder, people.slack.url, **config)))
@@ -138,8 +149,10 @@ async def test_a_button_of_an_incident_that_is_over_does_nothing_to_the_next(tmp
         await here.people.press_button(here.message(), old)
         assert "that incident is over" in (await here.people.whispered()).shown
         assert here.app.engine.table["web"].row.state.incident.ack is None
-        await here.until(lambda: here.app.engine.table["web"].row.state.incident)
-        (noted,) = await here.timeline(EventKind.NOTED)
+        async with asyncio.timeout(20):
+            while not (notes := await here.timeline(EventKind.NOTED)):  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.02)
+        (noted,) = notes
         assert noted.startswith(f"{ALICE} wanted to acknowledge it from Slack, and was refused")
 
 
@@ -157,6 +170,32 @@ async def test_a_restart_from_slack_is_done_once_and_by_whom_stands_in_the_timel
         assert any(ALICE in text for text in await here.timeline(EventKind.APPROVED))
         await here.people.press_button(message, question)
         assert "nothing waits for this approval" in (await here.people.whispered(3)).shown
+
+
+async def test_a_question_that_nobody_answers_in_time_cannot_be_answered_later(tmp_path: Path) -> None:
+    async with world(tmp_path, mode="ask", restart={"approve_within": "1s"}, may={"approve": ["U0ALICE"]}) as here:
+        message = await here.paged()
+        question = message.buttons["Approve restart"]
+        await here.until(lambda: "Approve restart" not in here.message().buttons)
+        await here.people.press_button(message, question)
+        assert "nothing waits for this approval" in (await here.people.whispered()).shown
+        assert "nobody approved the restart in time" in await here.timeline(EventKind.RESTART_REFUSED)
+        assert not here.restarted.exists()
+
+
+async def test_an_approval_is_for_the_evidence_that_was_shown_when_more_fails_the_button_is_a_new_one(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, mode="ask", second=True, may={"approve": ["U0ALICE"]}) as here:
+        message = await here.paged()
+        old = message.buttons["Approve restart"]
+        (tmp_path / "second").unlink()
+        await here.until(lambda: here.message().buttons.get("Approve restart", old) != old)
+        await here.people.press_button(message, old)
+        assert "nothing waits for this approval" in (await here.people.whispered()).shown
+        assert not here.restarted.exists()
+        await here.people.press_button(message, here.message().buttons["Approve restart"])
+        await here.until(here.restarted.exists)
 
 
 async def test_a_page_to_a_person_is_acknowledged_from_his_direct_message(tmp_path: Path) -> None:

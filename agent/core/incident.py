@@ -40,6 +40,7 @@ from agent.core.model import (
     Verdict,
 )
 from agent.core.remedy import approved, asked_for, plan, sick_parents, time_passed
+from agent.core.verify import old_news
 
 __all__ = ["decide"]
 
@@ -112,6 +113,9 @@ def _observed(draft: Draft, event: Observed) -> None:
         summary = f"{draft.context.blind} (seen: {result.summary})"
         result = replace(result, verdict=Verdict.UNKNOWN, reason="blind", summary=summary)
     before = draft.state.checks.get(event.check, CheckState())
+    if before.down and old_news(draft, result):
+        draft.confirm_soon(event.check)
+        return
     after = advance(before, result, policy)
     if after is not before:
         draft.change(checks=few({**draft.state.checks, event.check: after}))
@@ -165,10 +169,7 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
             failing=(*draft.incident.failing, event.check), evidence={**draft.incident.evidence, **seen}
         )
         draft.say(EventKind.CHECK_JOINED, f"{event.check} is down too: {after.summary}", check=event.check)
-        if draft.incident.calm_at is not None:
-            _down_again(draft)
-        elif draft.incident.stage is Stage.PAGED:
-            notices.update(draft, f"{draft.state.service}: {event.check} is down too")
+        _joined(draft, event.check)
     elif event.check in draft.incident.failing and not _still_bad(draft, event.check):
         left = tuple(name for name in draft.incident.failing if name != event.check)
         draft.change_incident(failing=left)
@@ -186,11 +187,15 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
         _release(draft, event)
 
 
-def _down_again(draft: Draft) -> None:
-    """A flapping service went down once more. Who was asked knows that it does that."""
-    flapping.opened(draft)
-    if draft.incident.stage is not Stage.PAGED:
-        plan(draft)
+def _joined(draft: Draft, check: str) -> None:
+    """One more check is down. Who was asked knows of a flapping service that it does that."""
+    again, stage = draft.incident.calm_at is not None, draft.incident.stage
+    if again:
+        flapping.opened(draft)
+    if stage is Stage.PAGED and not again:
+        notices.update(draft, f"{draft.state.service}: {check} is down too")
+    elif stage is Stage.ASKING or (again and stage is not Stage.PAGED):
+        plan(draft)  # a question to people is another one now
 
 
 def _seen_bad(draft: Draft, check: CheckState) -> bool:

@@ -309,6 +309,7 @@ class Tried:
     action: str
     outcome: Outcome | None = None  # None: still running
     detail: str = ""
+    done_at: datetime | None = None  # since then its checks have to pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

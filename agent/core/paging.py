@@ -15,7 +15,7 @@ ACK_FOR = timedelta(hours=1)  # where no escalation policy says how long an ackn
 
 
 def page(draft: Draft, note: str = "") -> None:
-    """People are needed: ask them, unless it is quiet now. Asks nobody twice."""
+    """People are needed: ask them, unless it is quiet now. Asks nobody twice: who was asked before hears the note."""
     if not draft.policy.pages:
         if draft.incident.stage is not Stage.WATCHING:
             draft.change_incident(stage=Stage.WATCHING, until=None)
@@ -25,6 +25,8 @@ def page(draft: Draft, note: str = "") -> None:
         return
     remind_at = draft.at + draft.policy.remind if draft.policy.remind else None
     draft.change_incident(stage=Stage.PAGED, until=None, remind_at=remind_at, held_by=(), quiet="")
+    if note and draft.incident.asked:
+        notices.update(draft, f"{draft.state.service}: {note}")
     ask(draft, note)
 
 

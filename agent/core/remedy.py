@@ -5,10 +5,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.core import breaker, budget, notices, paging
+from agent.core import breaker, budget, notices, paging, verify
 from agent.core.draft import Draft
 from agent.core.events import Approved, Confirm, EventKind, Parent, RestartAsked, RestartFinished
-from agent.core.model import UNDONE, Approval, Health, Mode, Outcome, Restart, RestartPolicy, Stage, Tried, Verdict
+from agent.core.model import (
+    UNDONE,
+    Approval,
+    Health,
+    Mode,
+    Outcome,
+    Restart,
+    RestartPolicy,
+    Stage,
+    Tried,
+    Verdict,
+)
 
 LOST_ORDER = timedelta(minutes=10)  # a restart that nobody has reported on for so long is given up
 PAUSE = timedelta(seconds=5)  # how soon a step that was due while nobody could tell is looked at again
@@ -79,8 +90,7 @@ def _ask(draft: Draft, policy: RestartPolicy, action: str) -> None:
         paging.hold(draft, draft.context.quiet)
         return
     incident = draft.incident
-    bound = zlib.crc32(repr((incident.failing, incident.rung, incident.summary)).encode())
-    key = f"{incident.id}/approval/{len(incident.tried) + 1}-{bound:08x}"
+    key = _question(draft)
     expires_at = draft.at + policy.approve_within
     text = f"restart by {action}? Approve within {budget.in_words(policy.approve_within)}: codeblue approve {key}"
     remind_at = draft.at + draft.policy.remind if draft.policy.remind else None
@@ -97,8 +107,17 @@ def _ask(draft: Draft, policy: RestartPolicy, action: str) -> None:
         paging.ask(draft, text)
 
 
+def _question(draft: Draft) -> str:
+    """The name of what people are asked: another one as soon as something else fails, or for another reason."""
+    incident, checks = draft.incident, draft.state.checks
+    failing = [(name, checks[name].reason if name in checks else "") for name in sorted(incident.failing)]
+    bound = zlib.crc32(repr((failing, incident.rung, incident.summary)).encode())
+    return f"{incident.id}/approval/{len(incident.tried) + 1}-{bound:08x}"
+
+
 def approved(draft: Draft, event: Approved) -> None:
-    """A person said yes. It counts once, in time, and only for the failure that was shown."""
+    """A person said yes. It counts once, in time, and only for the failure that was shown: where something else fails
+    by now, the question is put anew."""
     incident = draft.state.incident
     approval = incident.approval if incident else None
     policy = draft.policy.restart
@@ -109,9 +128,12 @@ def approved(draft: Draft, event: Approved) -> None:
     draft.say(EventKind.APPROVED, f"{event.by} approved the restart", by=event.by, key=event.key)
     if draft.at > approval.expires_at or incident.stage is not Stage.ASKING:
         draft.say(EventKind.RESTART_REFUSED, "the approval came too late")
-        paging.page(draft)
+        paging.page(draft, "the approval came too late")
         return
-    draft.change_incident(granted=True)
+    if event.key == _question(draft):
+        draft.change_incident(granted=True)
+    else:
+        draft.say(EventKind.RESTART_REFUSED, "something else fails than what the approval was asked for")
     plan(draft)  # every other rule still stands
 
 
@@ -199,7 +221,7 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
     tried = next((t for t in incident.tried if t.key == event.key), None) if incident else None
     if incident is None or tried is None or tried.outcome is not None:
         return
-    done = replace(tried, outcome=event.outcome, detail=event.detail)
+    done = replace(tried, outcome=event.outcome, detail=event.detail, done_at=draft.at)
     draft.change_incident(
         tried=tuple(done if t.key == event.key else t for t in incident.tried),
         evidence={**incident.evidence, **event.evidence},
@@ -222,8 +244,9 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
     draft.change_incident(later_since=None)
     if event.outcome in (Outcome.DONE, Outcome.INTERRUPTED) and draft.policy.restart is not None:
         ladder = draft.policy.restart.ladder
-        verify = ladder[min(draft.incident.rung, len(ladder) - 1)].verify
-        draft.change_incident(stage=Stage.VERIFYING, until=draft.at + verify)
+        window = ladder[min(draft.incident.rung, len(ladder) - 1)].verify
+        draft.change_incident(stage=Stage.VERIFYING, until=draft.at + window)
+        draft.change(checks=verify.counting_anew(draft))
         draft.confirm_soon(*draft.incident.failing)
     else:
         if event.outcome is not Outcome.EXPIRED:
@@ -304,7 +327,8 @@ def _window_ended(draft: Draft) -> None:
         _climb(draft)
     elif incident.stage is Stage.ASKING:
         draft.change_incident(approval=None)
-        draft.say(EventKind.RESTART_REFUSED, "nobody approved the restart in time")
-        paging.page(draft)
+        late = "nobody approved the restart in time"
+        draft.say(EventKind.RESTART_REFUSED, late)
+        paging.page(draft, late)
         return
     plan(draft)

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from agent.core.events import Approved, Deployed, EventKind, Group
+from agent.core.events import Approved, Deployed, EventKind, Group, Observed, RestartFinished
 from agent.core.model import CheckPolicy, Health, Mode, NoticeKind, Outcome, Record, RestartPolicy, Step
-from tests.core.story import FAIL, PASS, Story, at, policy
+from tests.core.story import FAIL, PASS, Story, at, policy, result
 
 RESTART = RestartPolicy(action="systemd", backoff=timedelta(0))
 LADDER = replace(
@@ -282,11 +282,56 @@ class TestModes:
         self.approve(night, 1000, "api-20260301T030012.000Z/approval/1-00000000")
         assert night.restarts == []
 
+    def test_who_was_asked_hears_that_nobody_answered_and_the_question_is_taken_off_the_message(self) -> None:
+        night = self.asking()
+        night.time_is(12 + 15 * 60)
+        (told,) = night.notices(NoticeKind.UPDATE)
+        assert "nobody approved the restart in time" in told.title
+        assert not any(offer.startswith("approve:") for offer in told.offers)
+
+    def test_that_an_operator_masked_it_after_the_approval_is_noted_in_the_thread(self) -> None:
+        night = self.asking()
+        self.approve(night, 60)
+        masked = RestartFinished(
+            at=at(61), key=night.restarts[-1].key, outcome=Outcome.REFUSED, detail="api.service is masked"
+        )
+        night.tell(masked)
+        (told,) = night.notices(NoticeKind.UPDATE)
+        assert "not restarted: api.service is masked" in told.title
+        assert len(night.notices(NoticeKind.OPENED)) == 1, "nobody is woken twice"
+        assert night.state.restarts == (), "and it cost nothing"
+
     def test_an_approval_for_another_failure_counts_for_nothing(self) -> None:
         night = self.asking()
         self.approve(night, 60, "api-20250101T000000.000Z/approval/1-deadbeef")
         assert night.restarts == []
         assert night.stage == "asking"
+
+    def test_an_approval_is_bound_to_what_was_shown_another_reason_is_another_question(self) -> None:
+        night = self.asking()
+        night.tell(Observed(at=at(30), check="http", result=replace(result(FAIL, 30), reason="tls")))
+        self.approve(night, 60)
+        assert night.restarts == []
+        assert night.stage == "asking"
+        told = [event.text for event in night.decisions[-1].events]
+        assert "something else fails than what the approval was asked for" in told
+        assert len(night.notices(NoticeKind.UPDATE)) == 1, "the question, put anew"
+        self.approve(night, 61)
+        assert len(night.restarts) == 1
+
+    def test_when_another_check_goes_down_too_the_question_is_put_anew_at_once(self) -> None:
+        night = story(replace(RESTART, mode=Mode.ASK), checks={"http": CheckPolicy(), "tcp": CheckPolicy()})
+        night.sees(FAIL, 10, 12)
+        first = night.state.incident.approval if night.state.incident else None
+        night.sees(FAIL, 20, 22, check="tcp")
+        second = night.state.incident.approval if night.state.incident else None
+        assert first is not None
+        assert second is not None
+        assert first.key != second.key
+        self.approve(night, 60, first.key)
+        assert night.restarts == []
+        self.approve(night, 61)
+        assert len(night.restarts) == 1
 
     def test_who_asks_again_after_a_restart_that_did_not_help(self) -> None:
         night = self.asking()
