@@ -44,15 +44,15 @@ def cloud_event(notice: Notice) -> bytes:
     """The same as `data` of a CloudEvent 1.0 in JSON (structured mode; github.com/cloudevents/spec).
 
     `id` is the notice's key, `source` the agent, `subject` the service, `time` when it was decided; `type` is
-    codeblue.incident.opened, .updated, .reminded or .resolved, or codeblue.note. `incident` and `severity` are
-    extension attributes, left out where they are empty.
+    codeblue.incident.opened, .updated, .reminded or .resolved, codeblue.drill.opened or .resolved, or codeblue.note.
+    `incident` and `severity` are extension attributes, left out where they are empty.
     """
     fields = _fields(notice)
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": plain_key(notice.key),
         "source": f"/codeblue/{quote(one_line(notice.facts.get('Agent', '')), errors='replace')}",
-        "type": CLOUD_EVENT_TYPES[notice.kind],
+        "type": _type(notice),
         "subject": one_line(notice.service),
         "time": fields["at"],
         "datacontenttype": "application/json",
@@ -61,6 +61,11 @@ def cloud_event(notice: Notice) -> bytes:
         "data": fields,
     }
     return _json({name: value for name, value in event.items() if value != ""})
+
+
+def _type(notice: Notice) -> str:
+    found = CLOUD_EVENT_TYPES[notice.kind]
+    return found.replace(".incident.", ".drill.") if notice.drill else found
 
 
 def _fields(notice: Notice) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
+from agent.core.events import Input
 from agent.core.model import (
     CheckPolicy,
     CheckResult,
@@ -29,6 +30,7 @@ from agent.ports import (
     Receipt,
     ServiceRow,
     Store,
+    Stored,
     Tools,
     Vitals,
 )
@@ -140,7 +142,7 @@ class World:
             evidence=self._evidence,
         )
         self.outbox = Outbox(
-            clock=self.clock, store=self.store, vitals=self.vitals, report=self.engine.tell, counts=Counts()
+            clock=self.clock, store=self.store, vitals=self.vitals, report=self.report, counts=Counts()
         )
         self.drains = Drains(self.store, self.clock, self.engine.table)
         self.drains.use(self.hooks)
@@ -170,8 +172,16 @@ class World:
                     downstream=relations[name][1],
                 )
             )
+        self.restore(stored)
         await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
         self._tasks = [asyncio.create_task(self._pulse()), asyncio.create_task(self._cadence(start))]
+
+    def restore(self, stored: Mapping[str, Stored]) -> None:
+        """For whoever has services beside those with probes: all is built, and nothing recovered yet."""
+
+    def report(self, service: str, event: Input) -> None:
+        """What became of a command."""
+        self.engine.tell(service, event)
 
     async def die(self) -> None:
         """kill -9: nothing is finished, nothing is noted."""
