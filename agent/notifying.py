@@ -12,6 +12,7 @@ from agent.ports import ChannelState, Receipt, TriedOut, Vitals
 from agent.runtime.deliveries import Trial
 from agent.runtime.outbox import Outbox
 
+LONGEST_NAME = 100  # characters
 WITHIN = 30.0  # seconds that somebody waits for a test
 PLACES = ("channel", "to", "urls", "stream")  # options of channels that say where messages go, and are no secrets
 FOUND_BY = {"channel": "channel_id", "ts": "ts", "message_id": "message_id", "status": "status"}  # out of receipts
@@ -120,7 +121,7 @@ class Notifier:
             summary="Whoever reads this would have got a page here. Nobody needs to do anything.",
             at=now,
             opened_at=now,
-            facts={"Asked by": by, "Agent": agent},
+            facts={"Asked by": by[:LONGEST_NAME], "Agent": agent},
             labels={"test": "true"},
         )
 

@@ -16,11 +16,13 @@ from agent.core.silence import Silence, State, expired
 from agent.core.windows import Once, Window
 from agent.operations import Refused
 from agent.quiet.book import Book, Subject, is_past
+from agent.quiet.reading import one_line
 from agent.quiet.recurrence import in_force
 
 log = structlog.get_logger()
 
 LONGEST_COMMENT = 500  # characters
+LONGEST_NAME = 100  # of whoever asks
 MOST_SILENCES = 10_000
 MOST_WINDOWS = 1000
 
@@ -89,7 +91,8 @@ class Desk:
     async def add_silence(self, wanted: Wanted) -> Silence:
         """Put it in force. Raises Refused."""
         now = self.book.now()
-        meant = self._check(wanted.matchers, wanted.comment, everything=wanted.everything)
+        by, comment = one_line(wanted.by), one_line(wanted.comment)
+        meant = self._check(wanted.matchers, comment, by, everything=wanted.everything)
         if wanted.span is None and not wanted.until_resolved:
             raise Refused("say for how long, or until it is resolved")
         if wanted.span is not None and not timedelta(0) < wanted.span <= silences.LONGEST:
@@ -105,9 +108,9 @@ class Desk:
             matchers=wanted.matchers,
             starts=starts,
             ends=starts + wanted.span if wanted.span is not None else None,
-            by=wanted.by,
+            by=by,
             created=now,
-            comment=wanted.comment,
+            comment=comment,
             until_resolved=wanted.until_resolved,
             incidents=incidents,
         )
@@ -118,7 +121,7 @@ class Desk:
 
     async def expire(self, ids: Iterable[str], by: str) -> list[Silence]:
         """End these now, all or none. Raises Refused, LookupError for an id that there is not."""
-        now = self.book.now()
+        now, by = self.book.now(), one_line(by)[:LONGEST_NAME]
         found = [self._silence(name) for name in dict.fromkeys(ids)]
         for one in found:
             if one.state(now) is State.EXPIRED:
@@ -135,7 +138,7 @@ class Desk:
     async def add_window(self, window: Window, *, everything: bool = False) -> Window:
         """Put one that was made by hand in force. Raises Refused."""
         now = self.book.now()
-        meant = self._check(window.matchers, window.comment, everything=everything)
+        meant = self._check(window.matchers, window.comment, window.by, everything=everything)
         if not timedelta(0) < window.length <= windows.LONGEST:
             raise Refused(f"a window lasts {in_words(windows.LONGEST)} at most, and longer than no time")
         if is_past(window, now):
@@ -155,6 +158,7 @@ class Desk:
         """End it now: one made by hand altogether, of a planned one the time that is in force. Raises Refused,
         LookupError for an id that there is not."""
         book, now, window = self.book, self.book.now(), self.window(name)
+        by = one_line(by)[:LONGEST_NAME]
         if not window.by_hand and in_force(window, now, book.over.get(name)) is None:
             raise Refused(f"{name} is not in force now; to be rid of it, take it out of the configuration")
         await book.end_window(name)
@@ -171,7 +175,9 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------ both
 
-    def _check(self, matchers: Matchers, comment: str, *, everything: bool) -> list[Subject]:
+    def _check(self, matchers: Matchers, comment: str, by: str, *, everything: bool) -> list[Subject]:
+        if len(by) > LONGEST_NAME:
+            raise Refused(f"the name of whoever asks has at most {LONGEST_NAME} characters")
         if len(comment) > LONGEST_COMMENT:
             raise Refused(f"a comment has at most {LONGEST_COMMENT} characters")
         services = [*self.book.services()]

@@ -74,13 +74,18 @@ def read_window(
         zone=zone,
         since=None if once else since,
         until=None if once else until,
-        comment=written.comment,
-        by=by,
+        comment=one_line(written.comment),
+        by=one_line(by),
         made_at=made_at,
     )
     if window.length > LONGEST:
         raise Misread("for" if written.length else "until", "a window lasts a year at most")
     return window
+
+
+def one_line(text: str) -> str:
+    """What somebody wrote, on one line and without what is not printable: it is shown on terminals, too."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def parse_moment(text: str, zone: str) -> datetime:

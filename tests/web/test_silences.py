@@ -51,6 +51,16 @@ async def test_what_means_nothing_now_is_made_and_says_what_was_probably_meant()
     assert (status, found["hint"]) == (200, "no service matches team=photos service=mail now")
 
 
+async def test_what_people_write_is_one_line_that_a_terminal_can_show() -> None:
+    site = QuietSite()
+    wrote = {"by": "ann\x1b[2J", "comment": "new\ndisks\x07 \u202e for all"}
+    _, silence = await site.says("POST", "/api/silences", {"match": "team=photos", "for": "1h", **wrote})
+    _, window = await site.says("POST", "/api/maintenance", {"match": "team=photos", "for": "1h", **wrote})
+    assert {(one["by"], one["comment"]) for one in (silence, window)} == {("ann [2J", "new disks for all")}
+    await site.says("DELETE", f"/api/silences/{silence['id']}?by=bob%1B%5B2J")
+    assert site.told[-1][1].text == "bob [2J ended the silence of ann [2J"  # type: ignore[union-attr]
+
+
 async def test_until_resolved_is_bound_to_what_is_open() -> None:
     status, made = await QuietSite().says("POST", "/api/silences", {"match": "team=photos", "until_resolved": True})
     assert (status, made["ends"], made["incidents"]) == (201, None, ["i1"])
@@ -73,6 +83,7 @@ async def test_until_resolved_is_bound_to_what_is_open() -> None:
         pytest.param({"match": "team=photos"}, 409, "say for how long", id="no end"),
         pytest.param({"match": "team=photos", "for": "1h", "until": "2026-12-01"}, 400, "got both", id="two ends"),
         pytest.param({"match": "team=photos", "until": "2026-11-20"}, 400, "that is to come", id="an end that is over"),
+        pytest.param({"match": "team=photos", "for": "1h", "by": "x" * 101}, 409, "at most 100", id="no name"),
         pytest.param({"match": "all", "for": "1h"}, 409, "say --all (in the API all: true)", id="everything"),
         pytest.param({"match": "service=mial", "for": "1h"}, 409, "did you mean 'mail'?", id="no such service"),
     ],
