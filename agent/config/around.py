@@ -18,3 +18,4 @@ class Around:
     channel_names: list[str]
     process_names: list[str]
     routing: Routing
+    allowed: frozenset[str] | None = None  # see agent.config.allowed

@@ -213,6 +213,11 @@ class AgentKeys(Envelope):
     concurrency: Count = Field(1000, description="Checks under way at the same time.")
     per_host: Count = Field(50, description="Checks under way at the same time against one host.")
     restarts: RateText = Field(Rate(20, timedelta(hours=1)), description="Budget that all services of this host share.")
+    allow: tuple[str, ...] | None = Field(
+        None,
+        description="All that restarts and drains may use, also those of included files: types, or absolute paths "
+        "of programs (`[systemd, /usr/local/sbin/restart-photos]`). Default: everything.",
+    )
     fleet_restarts: RateText | None = Field(
         None,
         description="Budget that all agents share whose `store` is the same database. For agents with databases of "

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.config.alerts_in import read_alerts_in
+from agent.config.allowed import read_allowed
 from agent.config.around import Around
 from agent.config.channels import read_channels
 from agent.config.drill import read_drill
@@ -56,6 +57,8 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     escalations = read_escalations(tree.escalation, named, reading)
     routing = read_routing(tree.routes, escalations, people, (defaults, tree.main.at("defaults")), reading)
     around = Around(tables, defaults, channels, names, [entry.name for entry in tree.processes], routing)
+    allow = agent.allow if agent else None
+    around.allowed = read_allowed(allow, tables, tree.main.at("agent", "allow"), reading.report)
     services = read_services(tree.services, around, reading)
     if not tree.services and reading.report.clean:
         reading.report.add(tree.main, "expected at least one service, under services: or in an included file")

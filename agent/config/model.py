@@ -151,6 +151,7 @@ class AgentSpec:
     ping: PingSpec | None = None
     page: tuple[str, ...] = ()  # who hears of channels that don't work
     control: tuple[str, ...] = ()  # host:port that must be reachable before a remote target's failure is believed
+    allow: tuple[str, ...] | None = None  # all that restarts may use; None: everything
 
 
 @dataclass(frozen=True, slots=True)

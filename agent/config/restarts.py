@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any, TypeVar
 
+from agent.config.allowed import review_allowed
 from agent.config.around import Around
 from agent.config.envelope import DrainKeys, RestartOverrides, StepKeys
 from agent.config.forms import Reading, options, split
@@ -74,6 +75,7 @@ def _drain(value: object, place: Place, around: Around, reading: Reading) -> Dra
     found, keys = options(kind, raw, place, reading), reading.model(DrainKeys, rest, place)
     if found is None or keys is None:
         return None
+    review_allowed(kind, found, around.allowed, place, reading.report)
     return DrainSpec(type=kind, options=found, stays_out=keys.when_given_up == "leave")
 
 
@@ -86,6 +88,7 @@ def _action(kind: ActionType[Any], raw: object, place: Place, around: Around, re
         if process not in around.process_names:
             meant = did_you_mean(process, around.process_names)
             reading.report.add(place.at(kind.name), f"there is no process {process!r} under processes{meant}")
+    review_allowed(kind, found, around.allowed, place.at(kind.name), reading.report)
     return ActionSpec(type=kind, options=found)
 
 

@@ -54,6 +54,7 @@ def read_agent(value: object, place: Place, channels: Collection[str], reading: 
         ping=_ping(keys.ping),
         page=keys.page,
         control=keys.control,
+        allow=keys.allow,
     )
 
 
