@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from agent.core.events import Quiet
 from agent.core.model import CheckPolicy, Notice, NoticeKind, Policy, RestartPolicy, Stage
 from agent.core.storm import StormRule
-from agent.ports import ServiceRow, Store
+from agent.ports import ServiceRow, Store, Stored
 from agent.runtime.recorder import Recorder
 from agent.runtime.signals import Signals
 from agent.runtime.together import Together
@@ -42,13 +42,16 @@ class Crowd(World):
     async def boot(self) -> None:
         self.rows: dict[str, ServiceRow] = {}
         await super().boot()
-        signals = Signals(self.engine, self.clock, self.rows, Recorder(self.store).record)
-        self.together = Together(self.engine, self.clock, signals, self.rule)
-        self.engine.quiet = self._quiet
-        restored = signals.restore(await self.store.load())
-        self.together.restore()
-        await self.outbox.recover({name: self.state(name) for name in restored})
         self._tasks.append(asyncio.create_task(self._look()))
+
+    async def before_watching(self) -> None:
+        self.signals = Signals(self.engine, self.clock, self.rows, Recorder(self.store).record)
+        self.together = Together(self.engine, self.clock, self.signals, self.rule)
+        self.engine.quiet = self._quiet
+
+    def restore(self, stored: Mapping[str, Stored]) -> None:
+        self.signals.restore(stored)
+        self.together.restore()
 
     def _quiet(self, row: ServiceRow, policy: Policy, at: datetime) -> Quiet | None:
         return Quiet(why="silenced") if row.name in self.silent else self.together.quiet(row, policy, at)

@@ -1,30 +1,32 @@
 """An event loop whose clock jumps: hours of waiting pass in no time, in the right order, without sleeping."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Whenever nothing is ready to run, time moves on to the next timer. Real I/O is not waited for."""
+    """Whenever nothing is ready to run, time moves on to the next timer. Real I/O is not waited for, but for what
+    `busy` says: as long as it is true, time stands still."""
 
-    def __init__(self) -> None:
+    def __init__(self, busy: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
         self._now = 1_000_000.0
+        self._busy = busy
 
     def time(self) -> float:
         return self._now
 
     def _run_once(self) -> None:
-        if not self._ready:  # type: ignore[attr-defined]
+        if not self._ready and not self._busy():  # type: ignore[attr-defined]
             waiting = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
             self._now = max(self._now, min(waiting, default=self._now))
         super()._run_once()  # type: ignore[misc]
 
 
-def in_virtual_time(story: Coroutine[Any, Any, T]) -> T:
+def in_virtual_time(story: Coroutine[Any, Any, T], busy: Callable[[], bool] = lambda: False) -> T:
     """Run a coroutine to its end on a virtual clock, and clean up what it leaves."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(busy)) as runner:
         return runner.run(story)

@@ -157,6 +157,7 @@ class World:
         self.engine.run_again = self.prober.start_confirming
         stored = await self.store.load()
         await self.drains.load()
+        await self.before_watching()
         relations = related({name: policy.depends_on for name, policy in self.policies.items()})
         for name, policy in self.policies.items():
             known = stored.get(name)
@@ -175,6 +176,9 @@ class World:
         self.restore(stored)
         await self.outbox.recover({name: watched.row.state for name, watched in self.engine.table.items()})
         self._tasks = [asyncio.create_task(self._pulse()), asyncio.create_task(self._cadence(start))]
+
+    async def before_watching(self) -> None:
+        """Part of `boot`: what withholds pages is there before anything is decided."""
 
     def restore(self, stored: Mapping[str, Stored]) -> None:
         """For whoever has services beside those with probes: all is built, and nothing recovered yet."""

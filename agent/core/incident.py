@@ -30,6 +30,7 @@ from agent.core.events import (
 from agent.core.few import few
 from agent.core.health import advance, health_of
 from agent.core.model import (
+    HANDED_OVER,
     NO_TEXT,
     Asked,
     CheckState,
@@ -176,7 +177,8 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
         draft.say(EventKind.CHECK_RECOVERED, f"{event.check} passes again", check=event.check)
         if not left:
             if not flapping.calms_down(draft):
-                _close(draft, "recovered", event.evidence)
+                over = event.result.summary if event.result.reason == HANDED_OVER else "recovered"
+                _close(draft, over, event.evidence)
             return
     if event.check not in draft.incident.failing:
         return

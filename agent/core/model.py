@@ -13,6 +13,7 @@ from types import MappingProxyType
 from agent.core.hours import Hours
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
+HANDED_OVER = "handed_over"  # the reason of a pass that ends an incident which isn't over: its summary says what is
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 

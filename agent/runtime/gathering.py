@@ -119,7 +119,7 @@ class Gathering:
                 self._page(name, message, members, now)
         elif not members:
             del self._messages[name]
-            self._signals.clear(name, "all are well", {"Were down": "\n".join(sorted(message.ever))})
+            self._end(name, message)
         elif members.keys() != message.told.keys() and now - message.told_at >= self._rule(members).interval:
             self._update(name, message, members, now)
 
@@ -143,6 +143,15 @@ class Gathering:
         evidence = self._evidence(members)
         self._engine.tell(name, Noted(at=now, text=text, tell=True, loud=bool(more), evidence=evidence))
 
+    def _end(self, name: str, message: _Message) -> None:
+        """Nobody is left in it. It is no all-clear for those that are still down: they are named."""
+        left = {one: incident for one in sorted(message.ever) if (incident := self._incident(one)) and incident.failing}
+        if left:
+            why = "; ".join(dict.fromkeys(incident.quiet or "paged by itself" for incident in left.values()))
+            self._signals.hand_over(name, f"is no page of its own any more, still down: {listed([*left])} ({why})")
+        else:
+            self._signals.clear(name, "all are well", {"Were down": "\n".join(sorted(message.ever))})
+
     def _news(self, before: Mapping[str, str], now: Mapping[str, str]) -> str:
         quiet = {name for name in before.keys() - now.keys() if name in self._open}  # silenced meanwhile
         said = news({name: text for name, text in before.items() if name not in quiet}, now)
@@ -162,7 +171,8 @@ class Gathering:
         return found
 
     def _incident(self, name: str) -> Incident | None:
-        return self._open[name].row.state.incident
+        watched = self._open.get(name)
+        return watched.row.state.incident if watched else None
 
     def _restored(self, name: str) -> Policy:
         """How a stored group goes on: by the services that may be in it."""

@@ -10,7 +10,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.core.events import Observed
-from agent.core.model import CheckPolicy, CheckResult, Policy, ServiceState, Stage, Verdict, no_text
+from agent.core.model import (
+    HANDED_OVER,
+    CheckPolicy,
+    CheckResult,
+    Policy,
+    ServiceState,
+    Stage,
+    Verdict,
+    no_text,
+)
 from agent.ports import CheckRow, ServiceRow, Stored
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine
@@ -73,6 +82,11 @@ class Signals:
     def clear(self, name: str, summary: str = "over", evidence: Mapping[str, str] | None = None) -> None:
         """It is over: an open incident is closed at once. The evidence is shown in the closing message."""
         self._say(name, Verdict.PASS, "ok", summary, evidence)
+
+    def hand_over(self, name: str, summary: str) -> None:
+        """An open incident is closed at once although not all of it is well: the closing message says what `summary`
+        does, and nothing of a recovery."""
+        self._say(name, Verdict.PASS, HANDED_OVER, summary, None)
 
     def unsure(self, name: str, summary: str) -> None:
         """Nobody can tell any more: an open incident stays open, and none is opened until `unknown_after`."""

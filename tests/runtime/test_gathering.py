@@ -51,6 +51,38 @@ def test_one_member_is_shown_like_a_page_of_its_own() -> None:
     in_virtual_time(story())
 
 
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("silenced", "is no page of its own any more, still down: s000 (silenced)"),
+        ("storm", "still down: s000 (it is part of a storm, which is paged as storm:services)"),
+    ],
+)
+def test_a_group_whose_members_are_silent_or_in_a_storm_is_never_said_to_have_recovered(how: str, why: str) -> None:
+    async def story() -> None:
+        world = Crowd(*many(4, **WEB), *many(4, "other", restart=None), rule=StormRule(services=3))
+        await world.boot()
+        await world.live(15)
+        world.down = {"s000"}
+        await world.live(45)
+        assert world.pages() == [NAME]
+        if how == "silenced":
+            world.silent = {"s000"}
+            world.engine.review()
+        else:
+            world.down |= {"other000", "other001", "other002"}
+        await world.live(30 if how == "silenced" else 600)
+        closing = next(notice for notice in world.told(NoticeKind.RESOLVED) if notice.service == NAME)
+        assert why in closing.title
+        assert "recovered" not in closing.title
+        world.silent, world.down = set(), set()
+        await world.live(600)
+        assert world.stages() == {}
+        await world.die()
+
+    in_virtual_time(story())
+
+
 def test_what_is_well_again_within_the_wait_wakes_nobody() -> None:
     async def story() -> None:
         world = Crowd(*many(4, **WEB))
