@@ -48,13 +48,18 @@ class Writeback:
     runs: Sequence[Run] = ()
 
 
-def snapshot(conn: Connection) -> Snapshot:
+def snapshot(conn: Connection, alive: Callable[[], None]) -> Snapshot:
+    """Read it. `alive` is called between chunks: a hundred thousand queued messages take their time."""
     living = or_(UNSETTLED, and_(outbox.c.incident != "", outbox.c.incident.in_(OPEN_INCIDENTS)))
     commands = []
-    for row in conn.execute(OUTGOING.add_columns(outbox.c.claimed_at, outbox.c.settled_at).where(living)):
+    rows = conn.execute(OUTGOING.add_columns(outbox.c.claimed_at, outbox.c.settled_at).where(living))
+    for number, row in enumerate(rows):
+        if number % CHUNK == 0:
+            alive()
         item = read_outgoing(row)
         if item is not None:
             commands.append((item, from_micros(row.settled_at or row.claimed_at or row.created_at)))
+    alive()
     texts = {row.name: row.text for row in conn.execute(select(notes))}
     return Snapshot(states=load(conn), commands=commands, beats=load_beats(conn), notes=texts)
 

@@ -53,7 +53,7 @@ class SqlStore:
         await self._writer.submit(lambda conn: sql_commands.forget(conn, service))
 
     async def pending(self) -> Sequence[Outgoing]:
-        return await self._writer.submit(sql_commands.pending, writes=False)
+        return await self._writer.submit(lambda conn: sql_commands.pending(conn, self._writer.alive), writes=False)
 
     async def claim(self, keys: Sequence[str], at: datetime) -> frozenset[str]:
         return await self._writer.submit(lambda conn: sql_commands.claim(conn, keys, at))
@@ -131,7 +131,7 @@ class SqlStore:
 
     async def snapshot(self) -> restore.Snapshot:
         """All that an agent needs to go on without the database, as of one moment."""
-        return await self._writer.submit(restore.snapshot, writes=False)
+        return await self._writer.submit(lambda conn: restore.snapshot(conn, self._writer.alive), writes=False)
 
     async def reopen(self) -> bool:
         """Look at the database again. True: it may not hold what was written to it before."""

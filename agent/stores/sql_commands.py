@@ -1,6 +1,6 @@
 """What the SQL store does inside a transaction with states and commands: functions of a connection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 WAITING = outbox.c.status == PENDING
 SENT_BUT_UNSETTLED = and_(outbox.c.status == CLAIMED, outbox.c.kind == NOTICE)
 UNSETTLED = outbox.c.status.in_((PENDING, CLAIMED))
+CHUNK = 500  # rows between two signs of life
 ONE_MORE_TRY = outbox.c.tries + case((outbox.c.status == CLAIMED, 1), else_=0)
 
 SWAP = (
@@ -96,8 +97,13 @@ def forget(conn: Connection, service: str) -> None:
     conn.execute(delete(services).where(services.c.name == service))
 
 
-def pending(conn: Connection) -> list[Outgoing]:
-    return to_outgoings(conn.execute(OUTGOING.where(or_(WAITING, SENT_BUT_UNSETTLED))).all())
+def pending(conn: Connection, alive: Callable[[], None]) -> list[Outgoing]:
+    """`alive` is called now and then: there may be a hundred thousand."""
+    found: list[Outgoing] = []
+    for rows in conn.execute(OUTGOING.where(or_(WAITING, SENT_BUT_UNSETTLED))).partitions(CHUNK):
+        found += to_outgoings(rows)
+        alive()
+    return found
 
 
 def interrupted(conn: Connection) -> list[Restart]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from agent.ports import StoreUnavailable
 from agent.stores import SqlStore
-from agent.stores.sql_commands import load
+from agent.stores.sql_commands import CHUNK, load
 from tests.stores import faults
 from tests.stores.makers import T0, at, decided, down, event, healthy, notice, restart, told
 
@@ -238,6 +238,26 @@ async def test_a_disk_that_hangs_is_noticed_and_what_had_not_begun_is_never_done
         await stuck
     release.set()
     assert await store._writer.submit(load, writes=False) == {}
+    await store.close()
+
+
+async def test_reading_many_waiting_messages_shows_signs_of_life_so_that_it_is_not_taken_for_a_disk_that_hangs(
+    path: Path,
+) -> None:
+    store = SqlStore(f"sqlite:///{path}")
+    many, signs = 5_000, 0
+
+    def alive() -> None:
+        nonlocal signs
+        signs += 1
+
+    await store.commit("photos", 0, decided(down(), *(notice(f"n{n}") for n in range(many))))
+    store._writer.alive = alive  # type: ignore[method-assign]
+    assert len((await store.snapshot()).commands) == many
+    assert signs >= many // CHUNK
+    signs = 0
+    assert len(await store.pending()) == many
+    assert signs >= many // CHUNK
     await store.close()
 
 
