@@ -162,7 +162,7 @@ class App:
         self.alarms = ChannelAlarms(self.signals, self.vitals, self.clock, self._alarm_policy)
         self.outbox.refused, self.outbox.taken = self._refused, self.alarms.taken
         self.pagers.proven, self.pagers.failed = self.alarms.verified, self.alarms.failed
-        self.alerts_in = AlertsIn(self.signals, self.store, self.clock, self.engine.tell)
+        self.alerts_in = AlertsIn(self.signals, self.store, self.clock, self.engine.tell, self.metrics.count_alerts)
         self.together = Together(self.engine, self.clock, self.signals, config.storm)
         self.drills = Drills(self._ground(), self.signals, self.vitals, config, self.metrics)
         self.bus.subscribe(self.drills.on_event)

@@ -22,6 +22,7 @@ from agent.runtime.signals import Signals
 log = structlog.get_logger()
 
 NOTE = "alerts_in"  # the store's note of what is known of them
+AT_ONCE = 8  # decided on together: among a thousand, most shall see that it is a storm
 LINGER = timedelta(hours=1)  # for which one that is over is remembered, so that flapping is seen
 
 
@@ -74,12 +75,20 @@ class AlertsIn:
     """At most `at_most` alerts are remembered; one that is over makes room for a new one. Without a rule nothing is
     taken."""
 
-    def __init__(self, signals: Signals, store: Store, clock: Clock, tell: Callable[[str, Noted], None]) -> None:
+    def __init__(
+        self,
+        signals: Signals,
+        store: Store,
+        clock: Clock,
+        tell: Callable[[str, Noted], None],
+        count: Callable[[str, int], None] = lambda *_: None,
+    ) -> None:
         self.rule: AlertRule | None = None
         self._signals = signals
         self._store = store
         self._clock = clock
         self._tell = tell
+        self._count = count
         self._known: dict[str, Known] = {}
         self._over: dict[str, None] = {}  # those that are over, the oldest first
         self._size = 0
@@ -146,20 +155,27 @@ class AlertsIn:
         services = told(group, foreign, rule.per)
         taken: list[Told] = []
         refused = 0
-        for one in services:
-            if await self._heard(one, rule):
-                taken.append(one)
-            else:
-                refused += len(one.firing)
+        for start in range(0, len(services), AT_ONCE):
+            few = services[start : start + AT_ONCE]
+            for one in few:
+                if await self._heard(one, rule):
+                    taken.append(one)
+                else:
+                    refused += len(one.firing)
+            await asyncio.gather(*(self._signals.settled(one.name) for one in few))
         if refused:
             log.error("alerts_refused", count=refused, why=f"{rule.at_most} are open or were lately")
-        await asyncio.gather(self._save(), *(self._signals.settled(one.name) for one in taken))
-        return Taken(
-            firing=sum(len(one.firing) for one in taken),
-            over=sum(len(one.over) for one in taken),
-            refused=refused,
-            own=len(group.alerts) - len(foreign),
-        )
+        await self._save()
+        found = {
+            "firing": sum(len(one.firing) for one in taken),
+            "over": sum(len(one.over) for one in taken),
+            "refused": refused,
+            "own": len(group.alerts) - len(foreign),
+        }
+        for outcome, count in found.items():
+            if count:
+                self._count(outcome, count)
+        return Taken(**found)
 
     async def _heard(self, one: Told, rule: AlertRule) -> bool:
         """False when there is no room for it."""

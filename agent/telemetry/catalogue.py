@@ -139,6 +139,12 @@ EVENTS = (
         ("kind", "outcome"),
         "Pings of the dead man's switch outwards: success or fail, and whether they were taken; withheld ones too.",
     ),
+    Metric(
+        "codeblue_alerts_received_total",
+        "counter",
+        ("outcome",),
+        "Alerts of Alertmanager that came in: firing, over, refused (no room), own (this agent's, coming back).",
+    ),
     Metric("codeblue_log_lines_total", "counter", ("service", "source", "level"), "Log lines read, by level."),
     Metric(
         "codeblue_detection_seconds",

@@ -57,6 +57,7 @@ class Metrics:
         self._notices = self._counter("codeblue_notices_total")
         self._beats = self._counter("codeblue_beats_total")
         self._answers = self._counter("codeblue_answers_total")
+        self._alerts = self._counter("codeblue_alerts_received_total")
         self._drills = self._counter("codeblue_drills_total")
         self._pings = self._counter("codeblue_pings_total")
         self._logs = self._counter("codeblue_log_lines_total")
@@ -140,6 +141,10 @@ class Metrics:
     def count_ping(self, kind: str, outcome: str) -> None:
         """The address outside was told, or was to be; both are from small fixed sets."""
         self._pings.labels(kind, outcome).inc()
+
+    def count_alerts(self, outcome: str, count: int) -> None:
+        """So many alerts of others came in; the outcomes are firing, over, refused and own."""
+        self._alerts.labels(outcome).inc(count)
 
     def count_log(self, service: str, source: str, level: str, count: int = 1) -> None:
         """`count` lines were read; may be called from any thread."""

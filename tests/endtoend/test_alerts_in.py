@@ -189,6 +189,30 @@ def test_severity_and_labels_choose_who_is_asked_and_a_silence_holds_it_back(
         assert (incident["stage"], len(hook.taken("opened"))) == ("quiet", 1)
 
 
+def test_hundreds_in_one_message_are_one_storm_and_every_page_is_closed(make_agent: MakeAgent, hook: Any) -> None:
+    def message(*, firing: bool) -> dict[str, Any]:
+        single = a_message(firing=firing)
+        (alert,) = single["alerts"]
+        many = [{**alert, "fingerprint": f"{n:016x}", "labels": {"alertname": f"A{n}"}} for n in range(300)]
+        return {**single, "alerts": many}
+
+    agent = make_agent(
+        {
+            "services": [{"name": "host", "checks": [{"file": "/etc/hostname"}]}],
+            "channels": {"hook": {**hook.channel, "per_second": 50}},
+            "alerts_in": {"page": ["hook"], "token": TOKEN},
+        }
+    )
+    with agent.running():
+        assert posted(agent, TOKEN, message(firing=True))[1]["taken"]["firing"] == 300
+        wait_for(lambda: hook.taken("opened", "storm:services"), 20)
+        assert len(hook.taken("opened")) < 30, "those that came before it was seen that it is a storm"
+        assert posted(agent, TOKEN, message(firing=False))[1]["taken"]["over"] == 300
+        wait_for(lambda: agent.get("/api/incidents")["open"] == [], 30)
+        wait_for(lambda: len(hook.taken("resolved")) == len(hook.taken("opened")), 20)
+        assert agent.value('codeblue_alerts_received_total{outcome="firing"}') == 300
+
+
 @pytest.mark.parametrize("token", ["", "wrong"])
 def test_without_the_token_nothing_is_taken(make_agent: MakeAgent, slack: Slack, token: str) -> None:
     agent = make_agent(watched(slack))

@@ -259,6 +259,7 @@ def busy() -> Metrics:
     metrics.notice("oncall", "opened", "delivered")
     metrics.count_beat("success", "taken")
     metrics.count_answer("oncall", "ack", "done")
+    metrics.count_alerts("firing", 3)
     metrics.count_log("photos", "file:/var/log/x.log", "")
     metrics.observe_lateness(0.2, 3)
     metrics.drill("passed")
