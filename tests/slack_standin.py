@@ -55,6 +55,7 @@ class Failure:
     body: str | None = None  # instead of JSON
     location: str = ""
     done: bool = False
+    lost: bool = False  # it says that it is done, and it is not (of messages only)
     drop: bool = False  # the connection is cut instead of an answer
     times: int = 1
 
@@ -142,6 +143,7 @@ class SlackStandIn:
         failure = self._due(method)
         if failure is None:
             return self._respond(method, request, arguments)
+        self.swallow += failure.lost
         done = self._respond(method, request, arguments) if failure.done else None
         await asyncio.sleep(failure.delay)
         if failure.drop and request.transport is not None:

@@ -140,6 +140,7 @@ class Drills:
         """This configuration holds from now on; drills that are being held go on as they began."""
         changed = config.drill != self._config.drill or self._due is None
         self._config = config
+        self._shown()
         if changed:
             self._due = first_due(config.drill, self._kept.scheduled_at, self._ground.clock.now())
 
@@ -232,7 +233,9 @@ class Drills:
         return other_way(self._config, policy, report.failed if report else ()) if policy else Policy(service=name)
 
     def _shown(self) -> None:
-        self._vitals.drills = dict(self._kept.ended)
+        """What metrics, readiness and the ping look at: of nothing that the configuration does not name any more."""
+        named = {of: one for of, one in self._kept.ended.items() if wanted(self._config, of) is not None}
+        self._vitals.drills = named
 
     async def _save(self) -> None:
         try:

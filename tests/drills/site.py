@@ -27,10 +27,12 @@ class Hook:
     """A server that takes whatever is posted to it."""
 
     taken: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # paths
     status: int = 200
     url: str = ""
 
     async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
         if request.can_read_body:
             self.taken.append(await request.json())
         return web.Response(status=self.status)
@@ -57,6 +59,7 @@ async def listening() -> AsyncIterator[Hook]:
 class Site:
     people: People
     hook: Hook
+    outside: Hook  # who is pinged
     app: App
     folder: Path
 
@@ -96,11 +99,11 @@ def legs(report: DrillReport) -> dict[str, str]:
     return {leg.name: leg.outcome.value for leg in report.legs}
 
 
-def configuration(folder: Path, slack: str, hook: str, **top: Any) -> dict[str, Any]:
+def configuration(folder: Path, slack: str, hook: str, ping: str, **top: Any) -> dict[str, Any]:
     channel = {"type": "slack", "token": TOKEN, "channel": "C0000000001", "api_url": slack, "per_second": 50}
     return {
         "agent": {"name": "test", "listen": f"127.0.0.1:{free_port()}", "store": f"sqlite:///{folder}/state.db"}
-        | top.pop("agent", {}),
+        | {"ping": {"url": f"{ping}/5f2a", "every": "1s"} | top.pop("ping", {})},
         "defaults": FAST,
         "services": [
             {
@@ -125,12 +128,12 @@ def configuration(folder: Path, slack: str, hook: str, **top: Any) -> dict[str, 
 @asynccontextmanager
 async def site(folder: Path, **config: Any) -> AsyncIterator[Site]:
     (folder / "sign").touch()
-    async with People(SlackStandIn()) as people, listening() as hook:
+    async with People(SlackStandIn()) as people, listening() as hook, listening() as outside:
         path = folder / "config.yaml"
-        path.write_text(yaml.safe_dump(configuration(folder, people.slack.url, hook.url, **config)))
+        path.write_text(yaml.safe_dump(configuration(folder, people.slack.url, hook.url, outside.url, **config)))
         app = App(load(path, TABLES))
         await app.start()
-        here = Site(people, hook, app, folder)
+        here = Site(people, hook, outside, app, folder)
         try:
             yield here
         finally:

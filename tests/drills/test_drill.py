@@ -5,11 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agent.app import TABLES, App
 from agent.config.load import load
 from agent.operations import Refused
 from agent.ports import DrillOutcome
+from agent.reload import Reloader
 from tests.drills.site import Site, legs, site
 
 
@@ -192,3 +194,54 @@ async def test_a_drill_by_the_schedule(tmp_path: Path) -> None:
     async with site(tmp_path, drill={"every": "2s", "services": ["web"]}) as here:
         await here.until(lambda: any(one.outcome is DrillOutcome.PASSED for one in here.app.drills.reports()))
         assert here.app.drills.reports()[-1].by == "the schedule"
+
+
+async def test_a_failed_drill_is_told_outside_until_one_passes(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        await here.until(lambda: here.outside.asked)
+        assert here.outside.asked[-1] == "/5f2a"
+        assert here.outside.taken[-1]["status"] == "ok"
+        here.people.slack.swallow = 1
+        await here.drill()
+        await here.until(lambda: here.outside.asked[-1] == "/5f2a/fail")
+        (told,) = here.outside.taken[-1]["drills"]
+        assert (told["of"], told["outcome"]) == ("web", "failed")
+        assert "the fire drill for web failed" in here.outside.taken[-1]["reasons"][0]
+        await here.drill()
+        await here.until(lambda: here.outside.asked[-1] == "/5f2a")
+        _, metrics = await here.ask("/metrics")
+        assert 'codeblue_pings_total{kind="success",outcome="ok"}' in metrics
+        assert 'codeblue_pings_total{kind="fail",outcome="ok"}' in metrics
+
+
+async def test_a_ping_that_is_not_taken_is_named_and_touches_nothing_else(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        here.outside.status = 500
+        await here.until(lambda: here.app.vitals.ping_trouble)
+        status, ready = await here.ask("/readyz")
+        assert (status, json.loads(ready)["degraded"]) == (200, ["ping: 127.0.0.1 answered 500"])
+        assert (await here.drill()).outcome is DrillOutcome.PASSED
+
+
+async def test_the_status_page_shows_the_last_drill(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        _, before = await here.ask("/")
+        assert "Last drill" not in before
+        report = await here.drill()
+        _, page = await here.ask("/")
+        assert f"Last drill: for web, passed in {report.seconds:.1f} s" in page
+
+
+async def test_a_drill_of_what_config_no_longer_names_leaves_nothing_open(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        here.people.slack.swallow = 1
+        await here.drill()
+        await here.until(lambda: real_pages(here))
+        path = tmp_path / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["services"][0]["name"] = "api"
+        path.write_text(yaml.safe_dump(config))
+        assert await Reloader(here.app, path).reload()
+        await here.until(lambda: "paging:web" not in here.app.engine.table)
+        await here.until(lambda: [body["kind"] for body in here.hook.taken] == ["opened", "resolved"])
+        assert here.app.vitals.drills == {}
