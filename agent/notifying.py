@@ -14,8 +14,17 @@ from agent.runtime.outbox import Outbox
 
 LONGEST_NAME = 100  # characters
 WITHIN = 30.0  # seconds that somebody waits for a test
-PLACES = ("channel", "to", "urls", "stream")  # options of channels that say where messages go, and are no secrets
-FOUND_BY = {"channel": "channel_id", "ts": "ts", "message_id": "message_id", "status": "status"}  # out of receipts
+PLACES = (
+    "channel",
+    "to",
+    "project",
+    "urls",
+    "stream",
+)  # options of channels that say where messages go, and are no secrets
+FOUND_BY = {  # what receipts say of it, and as what it is told
+    "channel": "channel_id",
+    **{name: name for name in ("ts", "message_id", "issue", "url", "status")},
+}
 
 _LOG = "look at the agent's log, and at the channel's options"
 _WAITS = "it was taken back: see codeblue notify list for what waits there, and try again"

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import yaml
 
 from agent.app import TABLES
 from agent.config.load import load
-from agent.core.model import NoticeKind
+from agent.core.model import Notice, NoticeKind
 from agent.notifying import ADVICE, Notifier
 from agent.operations import Refused
-from agent.ports import DeliveryError, Vitals
+from agent.ports import DeliveryError, Receipt, Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.outbox import Outbox
 from agent.stores.memory import MemoryStore
@@ -79,6 +80,24 @@ async def test_a_persons_test_goes_to_that_persons_address_in_the_channels_lane(
     [sent] = desk.channels["mail"].sent
     assert (sent.channel, sent.to, sent.person) == ("mail/alice", "alice@example.com", "alice")
     assert (found.person, found.where) == ("alice", {"to": "alice@example.com"})
+
+
+@dataclass
+class Telling(FakeChannel):
+    """Says where the message is, beside what only concerns itself."""
+
+    async def send(self, notice: Notice, opening: Receipt | None) -> Receipt:
+        await super().send(notice, opening)
+        own = {"evidence": "[]", "key": notice.key}
+        return Receipt(data={"channel": "C1", "ts": "17.2", "issue": "OPS-7", "url": "https://j/OPS-7", **own})
+
+
+async def test_where_the_message_is_comes_from_the_channel(make: Callable[..., Desk]) -> None:
+    desk = make()
+    desk.outbox.use({"mail": (Telling(), 100.0)}, {})
+    found = await desk.notifier.test("mail", by="ann")
+    told = {"channel_id": "C1", "ts": "17.2", "issue": "OPS-7", "url": "https://j/OPS-7"}
+    assert found.where == {"to": "a@b.example", **told}
 
 
 async def test_two_tests_are_two_messages(make: Callable[..., Desk]) -> None:
