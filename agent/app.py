@@ -317,8 +317,7 @@ class App:
             await self.engine.unwatch(name)
         await self.drills.finish()
         await self.alarms.keep(config.channels)
-        for name in config.channels.keys() - self.vitals.channel_trouble.keys():
-            self.alarms.verified(name)
+        self.alarms.asked(config.channels.keys() - self.vitals.channel_trouble.keys(), self.pagers.refused)
         self.scheduler.add_chore("every second", timedelta(seconds=1), self.housekeeping.every_second)
         self.scheduler.add_chore("every ten seconds", timedelta(seconds=10), self.housekeeping.every_ten_seconds)
         self.scheduler.add_chore("channels in trouble", timedelta(seconds=10), self.pagers.look_again)

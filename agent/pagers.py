@@ -39,6 +39,7 @@ class Pagers:
         self._allow_unverified = allow_unverified
         self.proven: Callable[[str], bool] = lambda _: True  # whether nothing but credentials spoke against it
         self.failed: Callable[[str, DeliveryError], None] = lambda *_: None
+        self.refused: dict[str, DeliveryError] = {}  # connected all the same, as that was allowed
         self._connected: dict[str, Connected] = {}
         self._replaced: list[Connected] = []
 
@@ -55,6 +56,7 @@ class Pagers:
             for each in connected.values():
                 await each.channel.close()
             raise
+        self.refused = {name: error for name, error in errors.items() if error and not error.retryable}
         trouble = {name: text for name, text in self._vitals.channel_trouble.items() if name not in connected}
         self._vitals.channel_trouble = trouble | {
             name: f"{error.reason}: {error}" for name, error in errors.items() if error

@@ -69,7 +69,7 @@ class Reloader:
         app.pagers.use(connected)
         app.pagers.keep(new.channels)
         await _apply(app, difference)
-        app.alarms.renewed(connected)
+        app.alarms.renewed(connected.keys() - app.vitals.channel_trouble.keys(), app.pagers.refused)
         await app.alarms.keep(new.channels)
         if sum(map(len, (difference.services.added, difference.services.removed, difference.services.changed))) >= MANY:
             settle()

@@ -1,6 +1,6 @@
 """Channels that refuse messages for good: each is an incident of its own, told by other channels than itself."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -77,11 +77,20 @@ class ChannelAlarms:
             return True
         return not self._failing(_name(channel))
 
-    def renewed(self, channels: Collection[str]) -> None:
-        """These are configured anew, and their credentials work."""
+    def asked(self, work: Collection[str], refused: Mapping[str, DeliveryError]) -> None:
+        """Boot: the credentials of these work, and those of others do not."""
+        for channel in work:
+            self.verified(channel)
+        for channel, error in refused.items():
+            self.failed(channel, error)
+
+    def renewed(self, work: Collection[str], refused: Mapping[str, DeliveryError]) -> None:
+        """These are configured anew, and their credentials work; and those of others do not."""
         for name in self._signals.names(KIND):
-            if lane_of(_channel(name)) in channels:
+            if lane_of(_channel(name)) in work:
                 self._works(_channel(name), "it is configured anew")
+        for channel, error in refused.items():
+            self.failed(channel, error)
 
     def _works(self, channel: str, how: str = "it takes messages again") -> None:
         name = _name(channel)

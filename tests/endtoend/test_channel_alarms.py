@@ -5,6 +5,7 @@ import pytest
 from tests.endtoend.agent import Agent, wait_for
 from tests.endtoend.around import Receiver, Service, Slack
 from tests.endtoend.conftest import MakeAgent
+from tests.smtp_server import smtp_server
 
 
 def paged(make_agent: MakeAgent, web: Service, slack: Slack, hook: Receiver) -> Agent:
@@ -64,3 +65,30 @@ def test_a_webhook_that_answers_401_is_told_of_by_slack(make_agent: MakeAgent, w
             refusing.rule = lambda _: (200, 0.0)
             web.status = 200
             wait_for(lambda: [told["kind"] for told in slack.told()] == ["opened", "resolved"], 20)
+
+
+def test_an_address_that_the_mail_server_does_not_know_is_told_of_and_the_other_way_is_taken(
+    make_agent: MakeAgent, web: Service, hook: Receiver
+) -> None:
+    with smtp_server(auth=False) as box:
+        box.refuse["gone@example.com"] = ["550 5.1.1 no such user"] * 20
+        mail = {"type": "mail", "host": "127.0.0.1", "port": box.port, "security": "none", "from": "bot@example.com"}
+        agent = make_agent(
+            {
+                "agent": {"page": ["hook"]},
+                "services": [{"name": "web", "checks": [{"http": web.url}], "escalate": "default"}],
+                "channels": {"mail": {**mail, "fallback": ["hook"]}, "hook": hook.channel},
+                "people": {"alice": {"contacts": {"mail": "gone@example.com"}}},
+                "escalation": {"default": {"steps": [{"notify": ["person:alice"], "wait": "5m"}]}},
+            }
+        )
+        with agent.running():
+            web.status = 503
+            wait_for(lambda: len(hook.taken("opened")) == 2, 15)
+            assert {got.service for got in hook.taken("opened")} == {"web", "channel:mail:alice"}
+            (alarm,) = hook.taken("opened", "channel:mail:alice")
+            assert "no such user" in alarm.body["summary"]
+            assert agent.value("codeblue_channel_trouble") == 0, "the channel itself works"
+            box.refuse.clear()
+            web.status = 200
+            wait_for(lambda: hook.taken("resolved", "channel:mail:alice"), 20)

@@ -124,9 +124,21 @@ def test_a_configuration_that_is_mended_is_enough() -> None:
     async def story(world: Told) -> None:
         world.channels["oncall"].broken = ARCHIVED
         await down(world)
-        world.alarms.renewed({"oncall"})
+        world.alarms.renewed({"oncall"}, {})
         await world.live(1)
         assert ("channel:oncall", RESOLVED) in world.said("mail")
+
+    lived(story)
+
+
+def test_one_that_is_used_although_its_credentials_do_not_work_is_told_of_at_once() -> None:
+    async def story(world: Told) -> None:
+        world.alarms.asked({"mail", "hook"}, {"oncall": REVOKED})
+        await world.live(1)
+        assert world.said("mail") == [("channel:oncall", OPENED)]
+        world.alarms.renewed(set(), {"oncall": REVOKED})
+        await world.live(1)
+        assert world.said("mail") == [("channel:oncall", OPENED)], "its new credentials work no better"
 
     lived(story)
 
