@@ -14,13 +14,8 @@ from agent.runtime.outbox import Outbox
 
 LONGEST_NAME = 100  # characters
 WITHIN = 30.0  # seconds that somebody waits for a test
-PLACES = (
-    "channel",
-    "to",
-    "project",
-    "urls",
-    "stream",
-)  # options of channels that say where messages go, and are no secrets
+# options of channels that say where messages go, and are no secrets
+PLACES = ("channel", "to", "project", "urls", "stream")
 FOUND_BY = {  # what receipts say of it, and as what it is told
     "channel": "channel_id",
     **{name: name for name in ("ts", "message_id", "issue", "url", "status")},
