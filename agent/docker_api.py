@@ -2,12 +2,14 @@
 
 import json
 from time import time_ns
+from typing import Literal
 from urllib.parse import urlencode
 
 from agent.containers import Container, ContainerEvent, parse_events, parse_inspect, plain_log
 from agent.local_http import NoReply, Reply, ask
 
 SOCKET = "/var/run/docker.sock"
+Verb = Literal["restart", "reload", "start", "stop"]
 
 
 class NoContainer(Exception):
@@ -44,11 +46,13 @@ async def last_lines(host: str, container: Container, lines: int, timeout: float
     return plain_log(reply.body, container.tty).strip()
 
 
-async def restart(host: str, name: str, *, stop_timeout: int | None, timeout: float) -> None:
-    """Stop it (SIGKILL after `stop_timeout` seconds, or the container's own time) and start it, or start it if it does
-    not run. Raises NoContainer. After a timeout Docker goes on with it by itself."""
-    wait = "" if stop_timeout is None else f"?t={stop_timeout}"
-    await _request(host, "POST", f"/containers/{name}/restart{wait}", timeout)
+async def order(host: str, name: str, verb: Verb, *, stop_timeout: int | None, timeout: float) -> None:
+    """restart: stop it (SIGKILL after `stop_timeout` seconds, or the container's own time) and start it, or start it if
+    it does not run; start and stop alone, which do nothing where it is so already; reload: SIGHUP. Raises NoContainer.
+    After a timeout Docker goes on with it by itself."""
+    wait = f"?t={stop_timeout}" if stop_timeout is not None and verb in ("restart", "stop") else ""
+    way = "kill?signal=HUP" if verb == "reload" else f"{verb}{wait}"
+    await _request(host, "POST", f"/containers/{name}/{way}", timeout)
 
 
 async def _request(host: str, method: str, target: str, timeout: float) -> Reply:
@@ -56,7 +60,7 @@ async def _request(host: str, method: str, target: str, timeout: float) -> Reply
         reply = await ask(host, method, target, timeout=timeout)
     except NoReply as trouble:
         raise NoContainer(trouble.reason, f"Docker: {trouble}") from None
-    if reply.status < 300:
+    if reply.status < 300 or reply.status == 304:  # it is so already
         return reply
     raise NoContainer("not_found" if reply.status == 404 else "docker", f"Docker: {_message(reply)}")
 

@@ -12,7 +12,7 @@ from agent.actions.refusal import Refusal, too_young
 from agent.containers import Container, ContainerEvent, ContainerName, is_being_stopped, operators_stop
 from agent.core.durations import format_duration
 from agent.core.model import Outcome, Restart
-from agent.docker_api import SOCKET, NoContainer, events, inspect, last_lines, restart
+from agent.docker_api import SOCKET, NoContainer, Verb, events, inspect, last_lines, order
 from agent.durations import Duration
 from agent.evidence import add_processes, container_pids
 from agent.local_http import DaemonAddress
@@ -38,6 +38,11 @@ class DockerOptions(Options):
         validate_default=True,
         description="The daemon's unix socket, or http://host:port of a proxy before it. Who may write to the socket "
         "is root on this host: a proxy that lets through only what is needed is safer",
+    )
+    verb: Verb = Field(
+        default="restart",
+        description="What is asked of Docker; reload sends SIGHUP. A step after one that stops it needs "
+        "`when_stopped: start`",
     )
     timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
         default=timedelta(seconds=30), description="How long stopping and starting it may take together"
@@ -89,7 +94,7 @@ class DockerRestart:
             return ActionOutcome(outcome=no.outcome, detail=f"{before.describe()}: {no.why}", evidence=evidence)
         began = datetime.now(UTC)
         outcome, detail = await self._restart(before)
-        self._unfinished = None if outcome is Outcome.DONE else began
+        self._unfinished = None if outcome is Outcome.DONE or self._options.verb != "restart" else began
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
     def _refusal(self, container: Container, known: list[ContainerEvent], grace: timedelta) -> Refusal | None:
@@ -116,20 +121,26 @@ class DockerRestart:
         options = self._options
         stop = None if options.stop_timeout is None else int(options.stop_timeout.total_seconds())
         try:
-            await restart(options.host, options.container, stop_timeout=stop, timeout=options.timeout.total_seconds())
+            timeout = options.timeout.total_seconds()
+            await order(options.host, options.container, options.verb, stop_timeout=stop, timeout=timeout)
         except NoContainer as trouble:
             if trouble.reason != "timeout":
                 return Outcome.FAILED, str(trouble)
             waited = format_duration(options.timeout)
-            return Outcome.TIMEOUT, f"Docker did not restart it within {waited} and may go on; {await self._state()}"
+            return (
+                Outcome.TIMEOUT,
+                f"Docker did not {options.verb} it within {waited} and may go on; {await self._state()}",
+            )
         await asyncio.sleep(SETTLE)
         try:
             after = await self._look()
         except NoContainer as trouble:
-            return Outcome.DONE, f"restarted; {trouble}"
-        if after.running and after.started_at is not None and after.started_at == before.started_at:
+            return Outcome.DONE, f"{options.verb} done; {trouble}"
+        same = after.running and after.started_at is not None and after.started_at == before.started_at
+        if options.verb == "restart" and same:
             return Outcome.FAILED, f"its process was not replaced; {after.describe()}"
-        return (Outcome.DONE if after.running else Outcome.FAILED), after.describe()
+        done = after.running is (options.verb != "stop")
+        return (Outcome.DONE if done else Outcome.FAILED), after.describe()
 
     async def _state(self) -> str:
         try:

@@ -24,6 +24,11 @@ _ALIVE = ("RUNNING", "BACKOFF")  # to be stopped before they are started
 class SupervisordOptions(SupervisordTarget):
     """A program and how it is restarted."""
 
+    verb: Literal["restart", "reload", "start", "stop"] = Field(
+        default="restart",
+        description="What is asked of supervisord; reload sends SIGHUP. A step after one that stops it needs "
+        "`when_stopped: start`",
+    )
     timeout: Annotated[Duration, Gt(timedelta(0))] = Field(
         default=timedelta(seconds=30),
         description="How long stopping and starting it may take together: more than its stopwaitsecs and startsecs",
@@ -85,29 +90,36 @@ class SupervisordRestart:
 
     async def _restart(self, before: Program) -> tuple[Outcome, str]:
         ends = monotonic() + self._options.timeout.total_seconds()
+        verb, alive = self._options.verb, before.state in _ALIVE
         try:
-            if before.state in _ALIVE:
-                self._stopped = before.started
+            if verb in ("restart", "stop") and alive:
+                self._stopped = before.started if verb == "restart" else None
                 await self._tell("stopProcess", ends)
-            await self._tell("startProcess", ends)
+            if verb == "restart" or (verb == "start" and not alive):
+                await self._tell("startProcess", ends)
+            if verb == "reload":
+                await self._signal("HUP", ends)
         except NoProgram as trouble:
             state = await self._state()
             if trouble.reason != "timeout":
                 return Outcome.FAILED, f"{trouble}; {state}"
             waited = format_duration(self._options.timeout)
-            return Outcome.TIMEOUT, f"supervisord did not restart it within {waited}; {state}"
+            return Outcome.TIMEOUT, f"supervisord did not {verb} it within {waited}; {state}"
         self._stopped = None
         try:
             after = await info(self._options, LOOK)
         except NoProgram as trouble:
             return Outcome.DONE, str(trouble)
-        if after.pid and (after.pid, after.started) == (before.pid, before.started):
+        if verb == "restart" and after.pid and (after.pid, after.started) == (before.pid, before.started):
             return Outcome.FAILED, f"the process was not replaced; {after.describe()}"
         return Outcome.DONE, after.describe()
 
     async def _tell(self, method: str, ends: float) -> None:
         """Give an order and wait until it is carried out, for as long as there is time."""
         await call(self._options, method, self._options.program, True, timeout=max(0.0, ends - monotonic()))
+
+    async def _signal(self, name: str, ends: float) -> None:
+        await call(self._options, "signalProcess", self._options.program, name, timeout=max(0.0, ends - monotonic()))
 
     async def _state(self) -> str:
         try:

