@@ -14,12 +14,14 @@ from pathlib import Path
 from bench.decisions import decisions, decisions_table
 from bench.heartbeats import heartbeats
 from bench.measure import Outcome, Plan, measure
+from bench.paging import paging, paging_table
+from bench.queues import waits, waits_table
 from bench.report import machine, table
 from bench.systems import SYSTEMS
 from bench.targets import NGINX
 
-BEATS, DECISIONS = "heartbeats", "decisions"
-PARTS = (*SYSTEMS, BEATS, DECISIONS)
+BEATS, DECISIONS, PAGING = "heartbeats", "decisions", "paging"
+PARTS = (*SYSTEMS, BEATS, DECISIONS, PAGING)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,6 +35,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--beats", type=float, default=3400.0, help="heartbeats a second, for 10 s")
     parser.add_argument("--alone", type=int, default=200, help="services that fail one after another")
     parser.add_argument("--together", type=int, default=500, help="services that fail in the same moment")
+    parser.add_argument("--incidents", type=int, default=1000, help="services that go down within a minute, for paging")
+    parser.add_argument("--updates", type=int, default=100_000, help="updates that are queued before the pages")
+    parser.add_argument("--pages", type=int, default=50, help="pages behind them, one after another")
     parser.add_argument("--keep", type=Path, help="keep configurations and logs in this folder")
     chosen = parser.parse_args(given)
     unknown = [name for name in chosen.systems if name not in PARTS]
@@ -77,6 +82,11 @@ async def bench(chosen: argparse.Namespace, folder: Path) -> None:
     if DECISIONS in chosen.systems:
         say("decisions")
         print(decisions_table(await decisions(folder / DECISIONS, chosen.alone, chosen.together)))
+    if PAGING in chosen.systems:
+        say("paging")
+        place = folder / PAGING
+        print(waits_table(await waits(place / "queues", chosen.updates, chosen.pages)), flush=True)
+        print(paging_table(await paging(place / "slack", chosen.incidents)))
 
 
 def main() -> None:

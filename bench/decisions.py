@@ -167,7 +167,7 @@ async def _run(folder: Path, outcome: Decisions, pause: float) -> Decisions:
     await ports.start()
     agent.start()
     try:
-        await _ready(agent)
+        await ready(agent)
         await asyncio.sleep(SETTLE)
         outcome.before = _memory(agent, "VmRSS")
         failing = asyncio.create_task(_fail(ports, pause))
@@ -207,7 +207,7 @@ def _over(agent: DecidingAgent, outcome: Decisions) -> bool:
     return opened > outcome.services and paged == 1 if outcome.storm else paged == outcome.services
 
 
-async def _ready(agent: DecidingAgent) -> None:
+async def ready(agent: DecidingAgent) -> None:
     for _ in range(150):
         try:
             await get(f"http://127.0.0.1:{agent.port}/readyz")
