@@ -118,7 +118,6 @@ class Drills:
         self._kept.ended = found.ended | self._kept.ended
         self._kept.cut_off = cut_off | self._kept.cut_off
         self._kept.scheduled_at = self._kept.scheduled_at or found.scheduled_at
-        self._shown()
         self.configure(self._config)
 
     def restore(self, stored: Mapping[str, Stored]) -> None:

@@ -10,7 +10,7 @@ from agent.core.drills import KIND
 from agent.core.events import Input, NoticeDelivered, NoticeFailed
 from agent.core.model import Asked, Incident, Notice, NoticeKind, Policy
 from agent.core.notices import incident_id
-from agent.drills.plan import called
+from agent.drills.plan import called, command
 from agent.drills.remedies import contact_of, in_lines, kind_of, remedy, why
 from agent.ports import (
     Channel,
@@ -118,7 +118,7 @@ class Course:
             legs=legs,
             failed=self._not_relied_on(bad),
             why=why(called(self.of), legs),
-            remedy=remedy(legs),
+            remedy=remedy(command(self.of), legs),
             seen=self._seen_within is not None,
         )
 

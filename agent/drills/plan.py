@@ -56,6 +56,11 @@ def called(of: str) -> str:
     return "the channels" if of == CHANNELS else of
 
 
+def command(of: str) -> str:
+    """What a person types for another one."""
+    return "codeblue drill" if of == CHANNELS else f"codeblue drill {of}"
+
+
 def other_way(config: Config, policy: Policy, failed: Collection[str]) -> Policy:
     """How a drill that failed is paged: really, and not by what failed. The fallbacks of what failed, and whatever else
     the service pages; any other channel where that is none; what failed itself only where there is nothing else."""

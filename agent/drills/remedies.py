@@ -38,13 +38,13 @@ def why(of: str, legs: tuple[DrillLeg, ...]) -> str:
     return f"the fire drill for {of} failed: {told}"
 
 
-def remedy(legs: tuple[DrillLeg, ...]) -> str:
-    """What to do about the first leg that failed; empty where none did."""
+def remedy(again: str, legs: tuple[DrillLeg, ...]) -> str:
+    """What to do about the first leg that failed, and the command that proves it; empty where none did."""
     for leg in legs:
         if leg.outcome is DrillOutcome.FAILED:
             reason = leg.detail.partition(":")[0]
             what = _BY_REASON.get(reason) or _BY_LEG[kind_of(leg)]
-            return f"{what[0].upper()}{what[1:]}. Then prove it: codeblue drill."
+            return f"{what[0].upper()}{what[1:]}. Then prove it: {again}."
     return ""
 
 

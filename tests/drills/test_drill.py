@@ -98,7 +98,7 @@ async def test_a_channel_that_refuses_is_named_with_what_to_do(tmp_path: Path) -
         here.people.slack.fail_next("chat.postMessage", error="is_archived")
         report = await here.drill()
         assert legs(report) == {"decision": "passed", "delivery/oncall": "failed"}
-        assert report.remedy.startswith("Choose another channel, or unarchive this one")
+        assert report.remedy == "Choose another channel, or unarchive this one. Then prove it: codeblue drill web."
         await here.until(lambda: real_pages(here))
         status, letters = await here.ask("/api/dead-letters")
         assert (status, json.loads(letters)) == (200, [])
@@ -245,3 +245,17 @@ async def test_a_drill_of_what_config_no_longer_names_leaves_nothing_open(tmp_pa
         await here.until(lambda: "paging:web" not in here.app.engine.table)
         await here.until(lambda: [body["kind"] for body in here.hook.taken] == ["opened", "resolved"])
         assert here.app.vitals.drills == {}
+
+
+async def test_a_storm_neither_holds_it_nor_counts_it(tmp_path: Path) -> None:
+    check = {"file": str(tmp_path / "sign"), "name": "there"}
+    services = [{"name": name, "checks": [check], "page": ["oncall"]} for name in ("a", "b", "c")]
+    rule = {"services": 2, "within": "30s", "page": ["hook"]}
+    async with site(tmp_path, services=services, storm=rule) as here:
+        (tmp_path / "sign").unlink()
+        await here.until(lambda: [body for body in here.hook.taken if body["service"] == "storm:services"])
+        assert (await here.drill("a")).outcome is DrillOutcome.PASSED
+        storms = [body for body in here.hook.taken if body["service"] == "storm:services"]
+        assert "of 3 services went down" in storms[0]["summary"]
+        assert "drill" not in json.dumps([body["evidence"] for body in storms])
+        assert here.app.engine.table["storm:services"].row.state.incident is not None
