@@ -171,7 +171,7 @@ class Housekeeping:
         worst = 0.0
         for watched in self._table.values():
             for probe in watched.probes.values():
-                if probe.every is not None and not probe.running:
-                    waited = now - max(probe.row.at, probe.since)
-                    worst = max(worst, waited - 2 * probe.every.total_seconds() - probe.timeout)
+                late = now - probe.row.at - probe.patience
+                if late > worst and not probe.running:
+                    worst = max(worst, min(late, now - probe.since - probe.patience))
         return worst

@@ -189,7 +189,7 @@ class World:
 
     async def die(self) -> None:
         """kill -9: nothing is finished, nothing is noted."""
-        for task in [*self._tasks, *self.engine._tasks, *self.prober._tasks, *self.outbox._orders]:
+        for task in [*self._tasks, *self.engine._tasks, *self.prober._tasks.values(), *self.outbox._orders]:
             task.cancel()
         for lane in self.outbox._lanes.values():
             await lane.stop()

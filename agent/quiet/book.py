@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -21,9 +21,8 @@ OVERVIEW_AGE = timedelta(seconds=10)  # how old what scrapes and pages show of i
 AT_ONCE = 20  # services that are looked at before other work of the loop has its turn
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A service that may be silenced, and its open incident (empty: none)."""
+class Subject(NamedTuple):
+    """A service that may be silenced, and its open incident (empty: none). One for each is made every ten seconds."""
 
     policy: Policy
     incident: str

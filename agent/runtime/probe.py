@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 from agent.core.events import Input
@@ -31,6 +32,10 @@ class Probe:
     seen: bool = False  # a run of it was decided on
     running: bool = False
     removed: bool = False
+    patience: float = field(init=False)  # seconds without a run after which it is overdue; it is asked for very often
+
+    def __post_init__(self) -> None:
+        self.patience = 2 * self.every.total_seconds() + self.timeout if self.every else inf
 
     @property
     def key(self) -> str:

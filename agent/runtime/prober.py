@@ -45,7 +45,8 @@ class Prober(Generic[T]):
         self._limits = limits
         self._trace = trace
         self._observe = observe
-        self._tasks: set[asyncio.Task[CheckResult]] = set()
+        self._tasks: dict[Probe, asyncio.Task[CheckResult]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
         self.skipped = 0
 
@@ -62,9 +63,8 @@ class Prober(Generic[T]):
             self.skipped += probe.running
             return
         probe.running = True
-        task = asyncio.get_running_loop().create_task(self.run(probe, confirming=confirming))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        self._tasks[probe] = loop.create_task(self.run(probe, confirming=confirming))
 
     async def now(self, probe: Probe) -> CheckResult | None:
         """One run at once, observed like every other; None where checks have been given up. One that is under way is
@@ -90,6 +90,7 @@ class Prober(Generic[T]):
                 self._limits.leave(host)
         finally:
             probe.running = False
+            self._tasks.pop(probe, None)
         self._observe(probe, result, context.began, trace)
         return result
 
@@ -109,7 +110,7 @@ class Prober(Generic[T]):
     async def stop(self) -> None:
         """Give up what is running, and begin nothing more; nothing of it is observed."""
         self._stopped = True
-        tasks = list(self._tasks)
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
