@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.endtoend.agent import wait_for
 from tests.endtoend.around import Receiver, Service
@@ -55,3 +56,25 @@ def test_the_daemon_logs_errors_on_a_terminal_as_plain_text(make_agent: MakeAgen
     assert "checks" in done.stderr
     assert done.stderr.endswith("codeblue: 1 problem in the configuration\n")
     assert "\x1b" not in done.stderr
+
+
+MANY = 1000
+
+
+def resident(make_agent: MakeAgent, web: Service, count: int) -> int:
+    """KiB of an agent in whose memory this many services have run once."""
+    services = [{"name": f"s{number}", "checks": [{"http": f"{web.url}?{number}"}]} for number in range(count)]
+    agent = make_agent({"defaults": {"every": "20s", "timeout": "10s"}, "services": services})
+    with agent.running("--log-json"):
+        wait_for(lambda: agent.ask("/metrics")[1].count(b"codeblue_check_up{") == count, 60, "a first full round")
+        status = Path(f"/proc/{agent.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def test_ten_thousand_targets_would_fit_into_ten_kib_each(make_agent: MakeAgent, web: Service) -> None:
+    """Measured: 66 MiB for the program and less than 3 KiB for each target. The limits are far enough from that for
+    other builds of Python and its libraries, and near enough to notice a library or an object per target more."""
+    one = resident(make_agent, web, 1)
+    each = (resident(make_agent, web, MANY) - one) / MANY
+    assert one < 90 * 1024, f"{one / 1024:.0f} MiB for one target"
+    assert each < 6, f"{each:.1f} KiB for each further target"
