@@ -38,10 +38,13 @@ def _unmap_code() -> None:
     again, but the kernel keeps pages of programs that are mapped longer than others. What runs is mapped again from
     the page cache when it is next read: a hundred faults of a few microseconds, once."""
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
-    smaps = Path("/proc/self/smaps")  # Linux has both
-    if madvise is None or not smaps.exists():
+    try:
+        smaps = Path("/proc/self/smaps").read_text()
+    except OSError:  # no Linux, or a process that may not be looked into
         return
-    for start, end in unwritten_code(smaps.read_text()):
+    if madvise is None:
+        return
+    for start, end in unwritten_code(smaps):
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
