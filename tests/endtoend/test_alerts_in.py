@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.alertmanager import alertmanager
-from tests.endtoend.agent import Agent, wait_for
+from tests.endtoend.agent import Agent, cli, wait_for
 from tests.endtoend.around import Slack
 from tests.endtoend.conftest import MakeAgent
 from tests.prometheus import prometheus
@@ -211,6 +211,27 @@ def test_hundreds_in_one_message_are_one_storm_and_every_page_is_closed(make_age
         wait_for(lambda: agent.get("/api/incidents")["open"] == [], 30)
         wait_for(lambda: len(hook.taken("resolved")) == len(hook.taken("opened")), 20)
         assert agent.value('codeblue_alerts_received_total{outcome="firing"}') == 300
+
+
+def test_a_person_takes_one_on_and_its_end_says_who_had_it(make_agent: MakeAgent, hook: Any) -> None:
+    agent = make_agent(
+        {
+            "services": [{"name": "host", "checks": [{"file": "/etc/hostname"}]}],
+            "channels": {"hook": hook.channel},
+            "alerts_in": {"page": ["hook"], "token": TOKEN},
+        }
+    )
+    with agent.running():
+        posted(agent, TOKEN, a_message(instance="<b>web-1</b>"))
+        (incident,) = agent.get("/api/incidents")["open"]
+        done = cli(agent, "ack", incident["service"], "--by", "alice")
+        assert done.returncode == 0, done.stderr
+        assert agent.get("/api/incidents")["open"][0]["ack"]["by"] == "alice"
+        status, page = agent.ask(f"/services/{incident['service']}")
+        assert (status, b"<b>web-1" in page) == (200, False)
+        posted(agent, TOKEN, a_message(firing=False, instance="<b>web-1</b>"))
+        wait_for(lambda: hook.taken("resolved"), 10)
+        assert "alice" in hook.taken("resolved")[0].body["facts"]["Acknowledged"]
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
