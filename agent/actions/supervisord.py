@@ -43,7 +43,7 @@ class SupervisordOptions(SupervisordTarget):
 class SupervisordRestart:
     """`supervisorctl restart`, with the program's state and the last lines of its logs taken before. supervisord has
     no such order, so it is told to stop and then to start; an agent that dies between the two leaves it STOPPED, and
-    the order is noted as interrupted, which is paged."""
+    the order after the interrupted one starts it."""
 
     def __init__(self, options: SupervisordOptions, children: ChildProcesses) -> None:  # noqa: ARG002 - ActionType.build
         self._options = options
@@ -57,36 +57,41 @@ class SupervisordRestart:
         try:
             before = await info(self._options, LOOK)
             evidence = {"program": before.describe()} | await self._logs()
-            if not self._refusal(before, order.grace):
+            if not self._refusal(before, order):
                 pids = program_pids(before.pid, before.started, before.now)
                 evidence = await add_processes(evidence, pids, began=began)
                 before = await info(self._options, LOOK)
         except NoProgram as trouble:
             outcome = Outcome.TIMEOUT if trouble.reason == "timeout" else Outcome.FAILED
             return ActionOutcome(outcome=outcome, detail=f"not restarted: {trouble}", evidence=evidence)
-        if no := self._refusal(before, order.grace):
+        if no := self._refusal(before, order):
             return ActionOutcome(outcome=no.outcome, detail=f"{before.describe()}: {no.why}", evidence=evidence)
         outcome, detail = await self._restart(before)
         return ActionOutcome(outcome=outcome, detail=detail, evidence=evidence)
 
-    def _refusal(self, program: Program, grace: timedelta) -> Refusal | None:
+    def _refusal(self, program: Program, order: Restart) -> Refusal | None:
         """Why a program in this state is not restarted now; None when it may be."""
         match program.state:
             case "STARTING":
                 return Refusal("it is still starting", passing=True)
             case "STOPPING":
                 return Refusal("it is being stopped", passing=True)
-            case "STOPPED" if self._options.when_stopped == "leave" and not self._ours(program):
+            case "STOPPED" if self._options.when_stopped == "leave" and not self._ours(program, order):
                 return Refusal("stopped on purpose or never started, so left alone (when_stopped: start changes that)")
             case "RUNNING":
-                return too_young(program.uptime, grace)
+                return too_young(program.uptime, order.grace)
             case "BACKOFF" | "EXITED" | "FATAL" | "STOPPED":
                 return None
             case _:
                 return Refusal("supervisord itself does not know its state")
 
-    def _ours(self, program: Program) -> bool:
-        return self._stopped is not None and self._stopped == program.started
+    def _ours(self, program: Program, order: Restart) -> bool:
+        """Whether it was stopped for a restart of ours that did not come to its end: in this life of the agent, or
+        (supervisord counts whole seconds) after an order that a kill of the agent interrupted."""
+        if self._stopped is not None and self._stopped == program.started:
+            return True
+        began = order.interrupted_at
+        return began is not None and program.ended is not None and program.ended >= began.replace(microsecond=0)
 
     async def _restart(self, before: Program) -> tuple[Outcome, str]:
         ends = monotonic() + self._options.timeout.total_seconds()

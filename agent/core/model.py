@@ -430,6 +430,7 @@ class Restart:
     step: int = 0  # which rung of the service's ladder
     grace: timedelta = timedelta(0)  # what was started, by whomever, less than this ago is left alone
     part_of: str = ""  # the order of a dependant, whose restart begins with those of its dependencies
+    interrupted_at: datetime | None = None  # when the order before it was given, if a kill of the agent interrupted it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

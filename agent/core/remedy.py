@@ -194,6 +194,7 @@ def _order(draft: Draft, action: str) -> None:
         trace_id=incident.trace_id,
         step=incident.rung,
         grace=_grace(draft),
+        interrupted_at=next((one.at for one in incident.tried[-1:] if one.outcome is Outcome.INTERRUPTED), None),
     )
     draft.commands.append(order)
     draft.change(restarts=budget.remembered(draft.state.restarts, draft.policy.restart, draft.at))

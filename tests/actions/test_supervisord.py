@@ -5,6 +5,8 @@ import os
 import signal
 import xmlrpc.client
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -34,6 +36,7 @@ PROGRAMS = {
     "flaps": "exit 7\n---\nstartsecs=1\nstartretries=99\n",
     "reloads": "trap '>$0.reloaded' HUP\ntrap 'exit 0' TERM\nwhile :; do sleep 0.1; done\n---\nstartsecs=0\n",
     "turned": SERVES,
+    "halfway": SERVES,
     "young": "exec sleep 99\n---\nstartsecs=90\n",
 }  # fmt: skip
 
@@ -109,6 +112,20 @@ async def test_a_program_that_an_operator_stopped_is_left_alone(supervisor: Supe
     assert outcome.detail.endswith("so left alone (when_stopped: start changes that)")
     assert supervisor.state("stopped") == "STOPPED"
     assert (await restart(supervisor, "stopped", when_stopped="start")).outcome is Outcome.DONE
+
+
+@real
+async def test_what_a_killed_agent_had_stopped_is_started_by_the_order_after_it(supervisor: Supervisor) -> None:
+    """Between its stop and its start: the next life can't know it but from the order that was interrupted."""
+    supervisor.wait("halfway", "RUNNING")
+    began = datetime.now(UTC)
+    await restart(supervisor, "halfway", verb="stop")
+    assert supervisor.state("halfway") == "STOPPED"
+    remediator = made(supervisor, "halfway")
+    later = replace(ORDER, interrupted_at=began + timedelta(minutes=1))
+    assert (await remediator.perform(later)).outcome is Outcome.REFUSED, "stopped before that order: by somebody else"
+    assert (await remediator.perform(replace(ORDER, interrupted_at=began))).outcome is Outcome.DONE
+    assert supervisor.state("halfway") == "RUNNING"
 
 
 @real

@@ -62,3 +62,11 @@ def test_where_nobody_knows_whether_it_was_done_its_passes_count_from_the_report
     night.restart_ends(Outcome.INTERRUPTED, 40)
     night.sees(PASS, 41, 42, 43)
     assert night.state.incident is None
+
+
+def test_the_order_after_an_interrupted_one_says_when_that_was_given() -> None:
+    night = restarting()
+    night.restart_ends(Outcome.INTERRUPTED, 40)
+    night.sees(FAIL, 42)
+    night.time_is(71)
+    assert [one.interrupted_at for one in night.restarts] == [None, at(12)]
