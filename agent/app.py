@@ -28,7 +28,7 @@ from agent.assembly import (
 from agent.chores import ALIVE, Housekeeping, Pulse
 from agent.config.model import Config, Tables
 from agent.core.events import Deployed, Event, EventKind, Input, Noted, Quiet
-from agent.core.model import CheckResult, Notice, Policy, Verdict
+from agent.core.model import HEARTBEAT, CheckResult, Notice, Policy, Verdict
 from agent.drills.book import Drills
 from agent.drills.course import Ground
 from agent.listening import Listeners
@@ -59,7 +59,7 @@ from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Probe, Watched
 from agent.runtime.prober import Prober
 from agent.runtime.reach import AgentReach
-from agent.runtime.recorder import Recorder
+from agent.runtime.recorder import Recorder, heartbeat
 from agent.runtime.resolver import ThreadResolver
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.signals import Signals
@@ -436,7 +436,7 @@ class App:
 
     async def _evidence(self, service: str, before: datetime) -> Mapping[str, str]:
         """The last log lines before the first miss, and what is known of the service's process."""
-        evidence: dict[str, str] = {}
+        evidence = {HEARTBEAT: heartbeat(self.rows[service].checks.values())} if service in self.rows else {}
         for process, owner in self.owners.items():
             if owner == service:
                 evidence.update(self.children.evidence(process))

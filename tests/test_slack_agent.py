@@ -128,6 +128,7 @@ async def test_an_acknowledgement_from_slack_stops_the_clock_and_shows_in_the_me
     async with world(tmp_path) as here:
         message = await here.paged()
         assert set(message.buttons) == {"Ack", "Silence 1 h"}
+        assert "there ▯▯" in message.shown, "what the check said last"
         await here.people.press(message, "Ack")
         assert (await here.people.whispered()).shown == f"web: {ALICE} has taken it on."
         await here.until(lambda: "*Acknowledged*" in here.message().shown)

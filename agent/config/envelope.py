@@ -15,6 +15,7 @@ from agent.config.types import (
     CronText,
     HttpUrl,
     Length,
+    LinkTemplate,
     Name,
     Names,
     RateText,
@@ -103,6 +104,9 @@ class Defaults(Envelope):
         RestartKeys.model_validate({}), description="Limits of every restart that does not set its own."
     )
     severity: Severity = Field("critical", description="How bad it is when a service is down.")
+    dashboard: LinkTemplate = Field(
+        "", description="A URL that is shown in pages; `{service}` in it becomes the service's name."
+    )
     labels: Texts = Field(default_factory=dict, description="Labels of every service, which may add its own.")
     escalate: str | None = Field(
         None, description="The escalation policy of services that no route takes. Default: the one called `default`."
@@ -160,6 +164,7 @@ class ServiceKeys(Envelope):
     flapping: RateText | None = Field(None, description="Going down this often is one incident; 0 per 1h never.")
     calm: Length | None = Field(None, description="How long it must be well until it counts as flapping no more.")
     runbook: str = Field("", description="A link for whoever is paged.")
+    dashboard: LinkTemplate | None = Field(None, description="A URL that is shown in its pages. Default: the file's.")
     gather: GatherKeys | Literal["off"] | None = Field(
         None, description="Pages that are gathered into one message; `off` where the defaults gather."
     )

@@ -17,7 +17,7 @@ from agent.config.registry import named_services
 from agent.config.report import Place, Report
 from agent.config.restarts import read_restart, review_actions
 from agent.config.tree import Entry
-from agent.core.model import CheckPolicy, Flapping, Gather, Policy, RestartPolicy
+from agent.core.model import NO_TEXT, CheckPolicy, Flapping, Gather, Policy, RestartPolicy
 
 T = TypeVar("T")
 
@@ -86,10 +86,16 @@ def _policy(
         page_deadline=pool.one(_either(keys.page_deadline, defaults.page_deadline)),
         unknown_after=pool.one(_either(keys.unknown_after, defaults.unknown_after)),
         runbook=keys.runbook,
+        links=_links(keys, around),
         group=pool.one(keys.group),
         flapping=_flapping(keys, around, pool),
         gather=_gather(keys, around, pool),
     )
+
+
+def _links(keys: ServiceKeys, around: Around) -> Mapping[str, str]:
+    dashboard = _either(keys.dashboard, around.defaults.dashboard)
+    return {"Dashboard": dashboard.replace("{service}", keys.name)} if dashboard else NO_TEXT
 
 
 def _flapping(keys: ServiceKeys, around: Around, pool: Pool) -> Flapping | None:

@@ -116,6 +116,12 @@ def _http_url(value: str) -> str:
     raise ValueError(f"expected a URL such as http://127.0.0.1:4318, got {value!r}")
 
 
+def _link_template(value: str) -> str:
+    if value:
+        _http_url(value.replace("{service}", "web"))
+    return value
+
+
 def _trace_link(value: str) -> str:
     if value and "{trace_id}" not in value:
         raise ValueError("expected a URL with {trace_id} in it, such as https://traces.internal/trace/{trace_id}")
@@ -148,6 +154,7 @@ CronText = Annotated[str, AfterValidator(_cron)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Address = Annotated[str, BeforeValidator(_address)]
 StoreUrl = Annotated[str, BeforeValidator(_store)]
+LinkTemplate = Annotated[str, AfterValidator(_link_template)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 TraceLink = Annotated[str, AfterValidator(_trace_link)]
 Size = Annotated[

@@ -14,6 +14,7 @@ from agent.core.hours import Hours
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
 HANDED_OVER = "handed_over"  # the reason of a pass that ends an incident which isn't over: its summary says what is
+HEARTBEAT = "Heartbeat"  # the piece of evidence that says what the checks said last, in one line
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 

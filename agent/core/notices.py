@@ -10,7 +10,19 @@ from agent.core.budget import in_words
 from agent.core.draft import Draft
 from agent.core.escalation import next_step
 from agent.core.events import EventKind
-from agent.core.model import NO_TEXT, Asked, Contact, Incident, Mode, Notice, NoticeKind, Outcome, Stage, Tried
+from agent.core.model import (
+    HEARTBEAT,
+    NO_TEXT,
+    Asked,
+    Contact,
+    Incident,
+    Mode,
+    Notice,
+    NoticeKind,
+    Outcome,
+    Stage,
+    Tried,
+)
 
 UNDELIVERED = "The page that opened this incident never arrived here."
 FIRING = "firing"  # the reason of an alert of somebody else's, which need not mean that anything is down
@@ -166,7 +178,7 @@ def _notify(
             at=draft.at,
             opened_at=incident.opened_at,
             facts=_facts(draft, incident, over=kind is NoticeKind.RESOLVED),
-            evidence=incident.evidence if kind is NoticeKind.OPENED else evidence,
+            evidence=_proof(incident) if kind is NoticeKind.OPENED else evidence,
             note=note,
             runbook=draft.policy.runbook,
             trace_id=incident.trace_id,
@@ -179,6 +191,11 @@ def _notify(
     )
     draft.change_incident(notices=number)
     return key
+
+
+def _proof(incident: Incident) -> Mapping[str, str]:
+    """The evidence but for what is said as a fact."""
+    return {name: text for name, text in incident.evidence.items() if name != HEARTBEAT}
 
 
 def _key(incident: Incident, contact: Contact, kind: NoticeKind, number: int) -> str:
@@ -240,7 +257,8 @@ def _facts(draft: Draft, incident: Incident, *, over: bool) -> dict[str, str]:
         facts["Agent"] = draft.context.agent
     if draft.context.trace_link and incident.trace_id:
         facts["Trace"] = draft.context.trace_link.replace("{trace_id}", incident.trace_id)
-    return {**facts, **draft.policy.links}
+    strip = {} if over or HEARTBEAT not in incident.evidence else {HEARTBEAT: incident.evidence[HEARTBEAT]}
+    return {**facts, **strip, **draft.policy.links}
 
 
 def _people(incident: Incident) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from agent.core.model import Health, ServiceState, Verdict, no_figures
 class CheckRow:
     """The live figures of one check, written on every run and read by scrapes and pages. Mutable on purpose: it is
     the one thing on the path of a passing check. Times in seconds since the epoch; `runs` are counts by verdict in the
-    order PASS, WARN, FAIL, UNKNOWN. `misses` counts FAILs in a row without limit."""
+    order PASS, WARN, FAIL, UNKNOWN. `misses` counts FAILs in a row without limit. `tail` are the last verdicts, two
+    bits each (their places in that order), the newest lowest."""
 
     service: str
     check: str
@@ -26,6 +27,7 @@ class CheckRow:
     runs: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     run_since: float = 0.0  # the present run of equal verdict and reason began
     run_count: int = 0
+    tail: int = 0
     series: bytes | None = None  # the metric renderer's prebuilt labels
 
 

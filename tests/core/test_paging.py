@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from agent.core.events import Acknowledged, EventKind, Noted, Quiet, RestartAsked
+from agent.core.events import Acknowledged, EventKind, Noted, Observed, Quiet, RestartAsked
 from agent.core.model import (
+    HEARTBEAT,
     Contact,
     Escalation,
     EscalationStep,
@@ -17,7 +18,7 @@ from agent.core.model import (
     Policy,
     RestartPolicy,
 )
-from tests.core.story import FAIL, PASS, Story, at, policy
+from tests.core.story import FAIL, PASS, Story, at, policy, result
 
 MINUTE = 60
 ALICE = Contact(channel="sms", to="+491", person="alice")
@@ -488,3 +489,20 @@ def test_a_note_stands_in_the_timeline_and_in_the_messages_when_it_shall_be_told
 
 def test_a_policy_with_neither_channels_nor_people_asks_nobody() -> None:
     assert not Policy(service="x").pages
+
+
+class TestWhereToLook:
+    def test_a_page_has_the_strip_of_last_runs_as_a_fact_and_its_dashboard(self) -> None:
+        story = people_story()
+        story.policy = policy(restart=None, links={"Dashboard": "https://grafana.example/d/api"})
+        seen = Observed(
+            at=at(12), check="http", result=result(FAIL, 12), evidence={HEARTBEAT: "http ▮▮▯▯", "Last log lines": "x"}
+        )
+        story.sees(FAIL, 10)
+        story.tell(seen)
+        (page,) = story.notices(NoticeKind.OPENED)
+        assert (page.facts[HEARTBEAT], page.facts["Dashboard"]) == ("http ▮▮▯▯", "https://grafana.example/d/api")
+        assert page.evidence == {"Last log lines": "x"}
+        story.sees(PASS, 20, 22)
+        (closing,) = story.notices(NoticeKind.RESOLVED)
+        assert HEARTBEAT not in closing.facts

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.core.model import CheckResult, Verdict
 from agent.ports import CheckRow, Run, StoreUnavailable
-from agent.runtime.recorder import Recorder
+from agent.runtime.recorder import REMEMBERED, Recorder, heartbeat
 from agent.stores.memory import MemoryStore
 from tests.core.story import FAIL, PASS, UNKNOWN, WARN, at, result
 
@@ -113,3 +113,19 @@ def test_stored_runs_add_up_to_what_was_seen(verdicts: list[Verdict]) -> None:
         assert sum(one.runs) == len(verdicts)
 
     asyncio.run(story())
+
+
+@given(st.lists(st.sampled_from(list(Verdict)), max_size=60))
+def test_the_strip_shows_the_last_runs_of_each_check_the_newest_last(verdicts: list[Verdict]) -> None:
+    one, other = row(), CheckRow(service="api", check="tcp", type="tcp")
+    record(Recorder(MemoryStore()), one, *verdicts)
+    marks = {PASS: "▮", WARN: "▪", FAIL: "▯", UNKNOWN: "?"}
+    shown = "".join(marks[verdict] for verdict in verdicts[-REMEMBERED:])
+    assert heartbeat([one, other]) == (f"http {shown}" if verdicts else "")
+
+
+def test_a_check_that_always_passes_keeps_no_number_for_its_strip() -> None:
+    one = row()
+    record(Recorder(MemoryStore()), one, *[PASS] * 100)
+    assert one.tail == 0
+    assert heartbeat([one]) == "http " + "▮" * REMEMBERED
