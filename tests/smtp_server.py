@@ -1,5 +1,6 @@
 """A real SMTP server on loopback (aiosmtpd) that takes mail, refuses what it is told to, and keeps what it got."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -16,7 +17,8 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 @dataclass
 class MailBox:
-    """`refuse` answers RCPT by address, `data` the end of a message; each answer is used once, unless it stays."""
+    """`refuse` answers RCPT by address, `data` the end of a message; each answer is used once, unless it stays.
+    For `late` seconds it says nothing about a mail that it has taken."""
 
     user: str = "codeblue"
     password: str = "s3cr3t-mail"
@@ -26,6 +28,7 @@ class MailBox:
     got: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
     port: int = 0
     logins: int = 0
+    late: float = 0.0
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if self.refuse.get(address):
@@ -39,6 +42,7 @@ class MailBox:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.got.append((list(envelope.rcpt_tos), message))
+        await asyncio.sleep(self.late)
         return "250 OK"
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

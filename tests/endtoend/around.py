@@ -115,6 +115,7 @@ class Receiver:
     rule: Callable[[int], tuple[int, float]] = lambda _: (200, 0.0)
     headers: dict[str, str] = field(default_factory=dict)
     got: list[Got] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)  # of all requests, answered or not
     port: int = 0
     _lock: Lock = field(default_factory=Lock)
     _number: int = 0
@@ -151,6 +152,7 @@ class Receiver:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with receiver._lock:
                     number, receiver._number = receiver._number, receiver._number + 1
+                receiver.bodies.append(body)
                 status, delay = receiver.rule(number)
                 receiver._closing.wait(delay)
                 key = self.headers["Idempotency-Key"]
@@ -184,14 +186,14 @@ class Slack:
         options = {"token": self.token, "channel": "#oncall", "api_url": self.url}
         return {"type": "slack", **options, "timeout": "2s", "per_second": 50}
 
-    def posted(self) -> list[dict[str, Any]]:
-        """Every message and reply in #oncall."""
+    def posted(self, room: str = "oncall") -> list[dict[str, Any]]:
+        """Every message and reply in #oncall, or in "direct-USER", which is empty until the first."""
         with urllib.request.urlopen(self._at("messages"), timeout=5) as answer:
-            return list(json.load(answer)["oncall"])
+            return list(json.load(answer).get(room, ()))
 
-    def told(self) -> list[dict[str, str]]:
+    def told(self, room: str = "oncall") -> list[dict[str, str]]:
         """Key, incident, service and kind of each of them."""
-        return [message["metadata"]["event_payload"] for message in self.posted()]
+        return [message["metadata"]["event_payload"] for message in self.posted(room)]
 
     def fail_next(self, **how: Any) -> None:
         """See `tests.slack_standin.Failure`."""
