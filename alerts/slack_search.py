@@ -39,11 +39,11 @@ async def find_posted(
 
 
 async def shown_by(api: SlackApi, channel: str, ts: str) -> Mapping[str, str]:
-    """What our message says of itself by now (`shown` is the moment of the notice that it was last edited for, `kind`
+    """What our message says of itself by now (`shown` is the moment of the notice that it was last edited for, `shows`
     that notice's kind); empty where that can't be seen. Raises SlackRefused or DeliveryError."""
     message = await what_stands(api, channel, ts) or {}
     payload = (message.get("metadata") or {}).get("event_payload") or {}
-    return {name: str(payload[name]) for name in ("shown", "kind") if name in payload}
+    return {name: str(payload[name]) for name in ("shown", "shows") if name in payload}
 
 
 async def what_stands(api: SlackApi, channel: str, ts: str) -> Mapping[str, Any] | None:

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
+from agent.ports.cron import CronSlots
+
 HOUR = timedelta(hours=1)
 WIDEST_SHIFT = 14  # hours between a zone and UTC, at most
 SHARP = timedelta(minutes=5)  # how near to whole hours an offset must be to look like a zone
@@ -65,7 +67,7 @@ def last_slot(expression: str, zone: str, at: datetime) -> datetime:
 
 
 def _slots(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
-    for slot in CronSim(expression, after.astimezone(ZoneInfo(zone))):
+    for slot in CronSlots(expression, after.astimezone(ZoneInfo(zone))):
         yield slot.astimezone(UTC)
 
 

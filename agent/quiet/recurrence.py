@@ -79,12 +79,12 @@ def upcoming(window: Window, after: datetime, before: datetime, most: int) -> li
 
 
 def _cron_starts(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
-    from cronsim import CronSim
+    from agent.ports.cron import CronSlots
 
     local = after.astimezone(ZoneInfo(zone))
     last = after
     # in the doubled hour of autumn the first answers may lie in its first pass, which is over
-    for slot in CronSim(expression, local):
+    for slot in CronSlots(expression, local):
         start = slot.astimezone(UTC)
         if start > last:
             last = start

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.base import BaseTrigger
-from cronsim import CronSim
+
+from agent.ports.cron import CronSlots as Slots
 
 
 class CronSlots(BaseTrigger):  # type: ignore[misc]
@@ -26,5 +27,5 @@ class CronSlots(BaseTrigger):  # type: ignore[misc]
         after = max(previous_fire_time, now) if previous_fire_time else now
         local = after.astimezone(self._zone)
         # in the doubled hour of autumn the first answers may lie in its first pass, which is over
-        slots = (slot.astimezone(UTC) for slot in CronSim(self._expression, local))
+        slots = (slot.astimezone(UTC) for slot in Slots(self._expression, local))
         return next((slot for slot in slots if slot > after), None)

@@ -141,13 +141,16 @@ async def test_an_update_that_had_to_wait_takes_no_closing_message_back(slack, k
     assert [reply.metadata["event_payload"]["kind"] for reply in slack.thread(message.ts)] == ["resolved", "update"]
 
 
-async def test_of_two_notices_of_one_moment_the_closing_one_is_what_stays(slack) -> None:
-    channel = make_channel(slack, app_token=None)
-    opening = await channel.send(later(OPENED), None)
+@pytest.mark.parametrize("killed", [False, True], ids=["in one life", "after the agent was killed"])
+async def test_of_two_notices_of_one_moment_the_closing_one_is_what_stays(slack, killed: bool) -> None:
+    first, second = make_channel(slack, app_token=None), reborn(slack)
+    opening = await first.send(later(OPENED), None)
     closing = later(RESOLVED)
-    await channel.send(closing, opening)
-    await channel.send(replace(closing, kind=NoticeKind.UPDATE, key="another", title="it still fails"), opening)
-    await channel.close()
+    await first.send(closing, opening)
+    update = replace(closing, kind=NoticeKind.UPDATE, key="another", title="it still fails")
+    await (second if killed else first).send(update, opening)
+    await first.close()
+    await second.close()
     assert slack.messages()[0].shown.startswith("✅")
 
 

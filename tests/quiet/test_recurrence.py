@@ -142,6 +142,16 @@ def test_a_moment_is_in_force_if_and_only_if_some_start_reaches_it(
             assert all(not start <= span.end < start + one.length for start in begins) or span.end > begins[-1]
 
 
+def test_every_six_hours_is_right_also_after_a_change_of_half_an_hour() -> None:
+    every_six_hours = ByCron(expression="0 */6 * * *")
+    for change in changes_of("Australia/Lord_Howe"):
+        one = window(every_six_hours, HOUR, "Australia/Lord_Howe")
+        spans = upcoming(one, change - timedelta(days=2), change + timedelta(days=2), 99)
+        hours = [on_the_wall(span.start, "Australia/Lord_Howe").hour for span in spans]
+        assert len(hours) >= 15
+        assert hours == [hours[0], *((hours[0] + 6 * n) % 24 for n in range(1, len(hours)))], change
+
+
 def test_windows_that_overlap_are_one_and_it_ends_with_the_last() -> None:
     every_hour_on_sunday = window(ByCron(expression="0 2-5 * * sun"), timedelta(minutes=90))
     span = in_force(every_hour_on_sunday, utc("2026-11-22 02:10"))
