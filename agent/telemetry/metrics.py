@@ -139,8 +139,10 @@ class Metrics:
         self._drills.labels(outcome).inc()
 
     def count_ping(self, kind: str, outcome: str) -> None:
-        """The address outside was told, or was to be; both are from small fixed sets."""
-        self._pings.labels(kind, outcome).inc()
+        """The address outside was told, or was to be; both are from small fixed sets. What has not been counts 0, so
+        that a rate sees the first."""
+        for each in ("ok", "failed"):
+            self._pings.labels(kind, each).inc(each == outcome)
 
     def count_alerts(self, outcome: str, count: int) -> None:
         """So many alerts of others came in; the outcomes are firing, over, refused and own."""

@@ -26,7 +26,12 @@ from tests.servers import Authority, free_port
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-the-worker"
 CONFIG = """
-agent: {{name: night, listen: "127.0.0.1:{agent}", store: "sqlite:///night.db"}}
+agent:
+  name: night
+  listen: "127.0.0.1:{agent}"
+  store: "sqlite:///night.db"
+  ping: {{url: "http://127.0.0.1:{closed}/ping", every: 5s}}
+drill: {{services: [photos], within: 3s, every: 30d}}
 defaults: {{every: 1s, timeout: 900ms, misses: 2, retry: 200ms, recover: 2}}
 services:
   - name: photos
@@ -209,12 +214,20 @@ def _wait_for_prometheus(here: Night) -> None:
     end = time.monotonic() + 20
     while True:
         try:
-            here.ask("status/buildinfo")
-        except OSError:
+            urllib.request.urlopen(f"http://127.0.0.1:{here.ports['prometheus']}/-/ready", timeout=10).close()
+        except OSError:  # nobody listens, or the answer is 503 while it starts
             assert time.monotonic() < end, here.said()
             time.sleep(0.1)
         else:
             return
+
+
+def _hold_a_drill(here: Night) -> None:
+    """One that fails: two of the channels take nothing."""
+    url = f"http://127.0.0.1:{here.ports['agent']}/api/drills"
+    asked = urllib.request.Request(url, b'{"service": "photos", "by": "alice"}', {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.status == 202
 
 
 def _let_it_happen(here: Night, config: Path, agent: subprocess.Popen[bytes]) -> None:
@@ -225,6 +238,8 @@ def _let_it_happen(here: Night, config: Path, agent: subprocess.Popen[bytes]) ->
     here.until('codeblue_restarts_total{outcome="failed"}')
     here.until('codeblue_notices_total{channel="gone", outcome="dead"}')
     here.until('codeblue_notices_total{channel="closed", outcome="retried"}')
+    _hold_a_drill(here)
+    here.until("codeblue_drill_success == 0")
     config.write_text(config.read_text() + "\nservicess: []\n")
     agent.send_signal(signal.SIGHUP)
     here.until("codeblue_config_reload_success == 0")
