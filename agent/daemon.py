@@ -6,6 +6,7 @@ question for help is for `agent.cli`, which knows the same options and answers w
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -57,8 +58,18 @@ def plain_run(arguments: Sequence[str]) -> Run | None:
     return run
 
 
+def heed_signals() -> None:
+    """Until the daemon's own handlers are there: TERM and INT end it as they do later, with exit code 0, and HUP, which
+    ends a process by default, is nothing; what it asks for is about to be read."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))  # an exception may be lost in whatever is being done
+    signal.signal(signal.SIGHUP, lambda *_: None)  # children would inherit SIG_IGN
+
+
 def main() -> None:
     """The script's entry point."""
+    if sys.argv[1:2] == ["run"]:
+        heed_signals()
     run = plain_run(sys.argv[1:])
     if run is None:
         from agent.cli import main as command_line
