@@ -253,9 +253,11 @@ class App:
         if lane_of(notice.channel) in self.config.channels:
             self.alarms.refused(notice, error)
 
-    def _note(self, service: str, text: str, by: str) -> None:
-        if service in self.engine.table:
-            self.engine.tell(service, Noted(at=self.clock.now(), text=text, by=by))
+    def _note(self, about: str, text: str, by: str) -> None:
+        if about in self.engine.table:
+            self.engine.tell(about, Noted(at=self.clock.now(), text=text, by=by))
+        else:
+            self.desk.note(about, text, by)
 
     def _quiet(self, row: ServiceRow, policy: Policy, at: datetime) -> Quiet | None:
         """Why nobody is asked about a service: people or the calendar say so, or something it is part of is paged."""

@@ -24,12 +24,18 @@ HOUR = timedelta(hours=1)
 WITHIN = 20.0  # seconds for one operation
 ANSWER = 3_500  # characters
 _CALLBACKS = ("hooks.slack.com", "hooks.slack-gov.com")
-_WANTED = {"ack": "acknowledge it", "silence": "silence it", "restart": "restart it", "approve": "approve a restart"}
+_WANTED = {
+    "ack": "acknowledge it",
+    "silence": "silence it",
+    "restart": "restart it",
+    "approve": "approve a restart",
+    "seen": "confirm the drill",
+}
 
 
 class SlackDesk:
     """Answers for one channel. Every press and every command that would change something leaves a line in the timeline:
-    what was done is noted by who does it, what was refused is noted here."""
+    what was done is noted by who does it, what was refused or went wrong is noted here."""
 
     def __init__(self, name: str, api: SlackApi, api_url: str, gate: Gatekeeper, desk: Desk) -> None:
         self._name = name
@@ -76,11 +82,11 @@ class SlackDesk:
             self._refused(what, service, by, str(refused))
             await self._say(speaker, f"⚠ {escape(clip(str(refused), 1_000, escaped_cost))}")
         except TimeoutError:
-            self._desk.count(self._name, what, "failed")
+            self._failed(what, service, by, f"there was no answer within {WITHIN:g} s")
             await self._say(speaker, f"⚠ No answer within {WITHIN:g} s: look at the timeline before you ask again.")
         except Exception:
             log.exception("slack_operation_failed", channel=self._name, what=what, service=service)
-            self._desk.count(self._name, what, "failed")
+            self._failed(what, service, by, "it went wrong inside codeblue")
             await self._say(speaker, "⚠ That went wrong inside codeblue: its log says how. Use its command line.")
         else:
             self._desk.count(self._name, what, "done")
@@ -90,8 +96,15 @@ class SlackDesk:
     def _refused(self, what: str, service: str, by: str, why: str) -> None:
         log.info("slack_refused", channel=self._name, what=what, service=service, by=by, why=why)
         self._desk.count(self._name, what, "refused")
+        self._note(what, service, by, f"was refused: {why}")
+
+    def _failed(self, what: str, service: str, by: str, why: str) -> None:
+        self._desk.count(self._name, what, "failed")
+        self._note(what, service, by, why)
+
+    def _note(self, what: str, service: str, by: str, outcome: str) -> None:
         if service and what in _WANTED:
-            self._desk.note(service, f"{by} wanted to {_WANTED[what]} from Slack, and was refused: {why}", by)
+            self._desk.note(service, f"{by} wanted to {_WANTED[what]} from Slack, and {outcome}", by)
 
     def _name_of(self, speaker: Speaker) -> str:
         """As the timeline shall name him: the name that config knows him by, or Slack's, and always his id."""

@@ -80,6 +80,8 @@ class Drills:
             which = f"drill {drill!r}" if drill else "drill"
             raise Refused(f"no {which} waits to be seen: it is over, was confirmed, or `drill.seen` asks nobody to")
         seconds = waiting[0].seen(by)
+        now = self._ground.clock.now()
+        self._ground.engine.tell(waiting[0].name, Noted(at=now, text=f"{by} has seen the drill", by=by))
         return f"{by} has seen the drill for {called(waiting[0].of)} after {seconds:.1f} s."
 
     def report(self, drill: str) -> DrillReport | None:

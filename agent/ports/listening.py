@@ -12,8 +12,9 @@ Said = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What a channel needs in order to do what people ask. `note` writes a line into the timeline of a service
-    (service, text, by), and ignores services that there are not. `contacts` are the addresses of people: person ->
+    """What a channel needs in order to do what people ask. `note` writes a line (about, text, by) into the timeline of
+    a service or, where it is about a silence's matchers, of all with an open incident that these mean; it ignores what
+    there is not. `contacts` are the addresses of people: person ->
     channel -> address. `count` counts an answer (channel, what was asked, outcome), each from a small fixed set."""
 
     operations: Operations

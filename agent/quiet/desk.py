@@ -1,5 +1,6 @@
 """What people ask of the book: silence this, end that, plan a window. Every refusal is one sentence."""
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ class Desk:
             if matcher.sign is Sign.IS and matcher.value not in values:
                 return f"no service has {matcher} now{_near(matcher.value, values - {''})}"
         return f"no service matches {matchers} now"
+
+    def note(self, matchers: str, text: str, by: str) -> None:
+        """A line in the timeline of each that has an open incident and that these mean, if they mean anything."""
+        with contextlib.suppress(Refused):
+            self._note(self.meant(self.read([matchers])), text, by)
 
     # ------------------------------------------------------------------------------------------ silences
 

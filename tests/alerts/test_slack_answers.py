@@ -97,6 +97,8 @@ async def test_a_bug_behind_a_button_is_said_and_nothing_of_it_shown() -> None:
         await world.people.press(await paged(world), "Ack")
         assert "went wrong inside codeblue" in (await world.people.whispered()).shown
         assert world.counts == [("oncall", "ack", "failed")]
+        text = f"{ALICE} wanted to acknowledge it from Slack, and it went wrong inside codeblue"
+        assert world.notes == [("photos-api", text, ALICE)]
 
 
 # ------------------------------------------------------------------------------------------------ who may press what

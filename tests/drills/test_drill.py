@@ -114,6 +114,8 @@ async def test_a_person_presses_the_button(tmp_path: Path) -> None:
         assert (report.outcome, legs(report)["seen"]) == (DrillOutcome.PASSED, "passed")
         assert "U0ALICE" in next(leg.detail for leg in report.legs if leg.name == "seen")
         assert here.messages()[0].buttons == {}
+        events = await here.app.store.history("drill:web", since=here.app.vitals.started)
+        assert [event.text for event in events if "seen" in event.text] == ["alice (U0ALICE) has seen the drill"]
 
 
 async def test_nobody_presses_it(tmp_path: Path) -> None:
