@@ -1,5 +1,6 @@
 """A Slack channel that people answer through, beside the stand-in, and a fake of what they may do."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,38 +22,41 @@ PATIENT = Pace(first_wait=0.05, longest_wait=0.2, farewell=0.3, lasting=0.1)
 
 @dataclass
 class FakeOperations:
-    """Keeps what it was asked, in order; refuses what `refuse` names."""
+    """Keeps what it was asked, in order; refuses what `refuse` names; nothing ends before `free` is set."""
 
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
     crash: bool = False
     answers: dict[str, str] = field(default_factory=dict)
+    free: asyncio.Event | None = None
 
     async def acknowledge(self, service: str, by: str, *, span: timedelta | None = None, incident: str = "") -> str:
-        return self._did("acknowledge", service, by, span, incident)
+        return await self._did("acknowledge", service, by, span, incident)
 
     async def silence(
         self, matchers: str, by: str, *, span: timedelta | None, comment: str = "", incident: str = ""
     ) -> str:
-        return self._did("silence", matchers, by, span, comment, incident)
+        return await self._did("silence", matchers, by, span, comment, incident)
 
     async def restart(self, service: str, by: str, *, incident: str = "") -> str:
-        return self._did("restart", service, by, incident)
+        return await self._did("restart", service, by, incident)
 
     async def approve(self, key: str, by: str) -> str:
-        return self._did("approve", key, by)
+        return await self._did("approve", key, by)
 
     async def status(self, service: str = "") -> str:
-        return self._did("status", service)
+        return await self._did("status", service)
 
     async def on_call(self) -> str:
-        return self._did("on_call")
+        return await self._did("on_call")
 
     async def seen(self, drill: str, by: str) -> str:
-        return self._did("seen", drill, by)
+        return await self._did("seen", drill, by)
 
-    def _did(self, *what: Any) -> str:
+    async def _did(self, *what: Any) -> str:
         self.asked.append(what)
+        if self.free is not None:
+            await self.free.wait()
         if self.crash:
             raise RuntimeError("a bug")
         if why := self.refuse.get(what[0]):

@@ -45,6 +45,24 @@ async def test_what_comes_through_the_old_connection_meanwhile_is_done_too() -> 
         await world.people.whispered()
 
 
+async def test_every_envelope_is_acknowledged_before_what_it_asks_for_is_done_however_slow_that_is() -> None:
+    async with slack_world() as world:
+        message, link = await paged(world), world.people.links[0]
+        world.operations.free = asyncio.Event()  # as when the database takes its time
+        for number in range(10):
+            await world.people.press(message, "Ack")
+            await world.people.command(f"silence photos-api for {number + 1}h")
+        await world.slack.until(lambda: len(link.acknowledged) == 20)
+        async with asyncio.timeout(10):
+            while len(world.operations.asked) < 20:  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.01)
+        assert world.slack.whispers == []
+        assert world.counts == []
+        world.operations.free.set()
+        await world.people.whispered(20)
+        assert len(link.acknowledged) == 20
+
+
 async def test_a_connection_that_is_cut_is_made_anew() -> None:
     async with slack_world() as world:
         message = await paged(world)
