@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 
 def script(code: str) -> list[str]:
@@ -28,6 +29,27 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """That process stands still: each of its threads has stopped, which the kernel doesn't do at once."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until = monotonic() + 20
+        while not all(_stopped(thread) for thread in Path(f"/proc/{pid}/task").iterdir()):
+            assert monotonic() < until, f"the threads of process {pid} don't stop"
+            sleep(0.01)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _stopped(thread: Path) -> bool:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def marked(mark: str) -> list[int]:

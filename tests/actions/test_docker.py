@@ -19,6 +19,7 @@ from agent.core.model import Outcome
 from agent.ports import ActionOutcome, Remediator
 from tests.actions.orders import ORDER, NoChildren
 from tests.dockerd import Docker, dockerd, why_not
+from tests.processes import frozen
 from tests.servers import answering, serve
 
 real = pytest.mark.skipif(bool(why_not()), reason=why_not() or "dockerd runs here")
@@ -286,12 +287,9 @@ async def test_what_docker_no_longer_remembers_is_judged_by_the_exit_code(docker
 @real
 async def test_a_docker_that_hangs_is_a_timeout(docker: Docker) -> None:
     docker.run("held", SERVES)
-    os.kill(docker.pid, signal.SIGSTOP)
-    try:
+    with frozen(docker.pid):
         began = monotonic()
         outcome = await restart(docker, "held")
-    finally:
-        os.kill(docker.pid, signal.SIGCONT)
     assert (outcome.outcome, outcome.detail) == (
         Outcome.TIMEOUT,
         f"not restarted: Docker: unix://{docker.socket} did not answer within 2 s",

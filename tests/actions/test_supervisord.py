@@ -1,8 +1,6 @@
 """Restarting a program of a real supervisord: what is restarted, what is left alone, and what the page is told."""
 
 import asyncio
-import os
-import signal
 import xmlrpc.client
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +16,7 @@ from agent.actions.supervisord import SUPERVISORD
 from agent.core.model import Outcome
 from agent.ports import ActionOutcome, Remediator
 from tests.actions.orders import ORDER, NoChildren
+from tests.processes import frozen
 from tests.servers import answering, free_port, serve
 from tests.supervisor import Supervisor, supervisord, why_not
 
@@ -183,12 +182,9 @@ async def test_a_program_that_is_not_there_can_not_be_restarted(supervisor: Supe
 @real
 async def test_a_supervisord_that_hangs_is_a_timeout(supervisor: Supervisor) -> None:
     assert supervisor.process is not None
-    os.kill(supervisor.process.pid, signal.SIGSTOP)
-    try:
+    with frozen(supervisor.process.pid):
         began = monotonic()
         outcome = await restart(supervisor, "steady")
-    finally:
-        os.kill(supervisor.process.pid, signal.SIGCONT)
     assert outcome.outcome is Outcome.TIMEOUT
     assert outcome.detail.endswith("did not answer within 2 s")
     assert monotonic() - began < 10

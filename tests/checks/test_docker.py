@@ -1,7 +1,5 @@
 """Containers as the check sees them: every state that Docker knows, on a real dockerd where it can be brought about."""
 
-import os
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from agent.core.model import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from checks.docker import DOCKER, DockerOptions, judge
 from tests.dockerd import Docker, dockerd, why_not
+from tests.processes import frozen
 
 PASS, WARN, FAIL, UNKNOWN = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN
 real = pytest.mark.skipif(bool(why_not()), reason=why_not() or "dockerd runs here")
@@ -144,11 +143,8 @@ async def test_a_container_that_is_not_there_fails(docker: Docker) -> None:
 
 @real
 async def test_a_docker_that_hangs_says_nothing_about_the_container(docker: Docker) -> None:
-    os.kill(docker.pid, signal.SIGSTOP)
-    try:
+    with frozen(docker.pid):
         result = await run(docker, "runs", timeout=1)
-    finally:
-        os.kill(docker.pid, signal.SIGCONT)
     assert (result.verdict, result.reason) == (UNKNOWN, "timeout")
     assert result.took.total_seconds() < 1
 

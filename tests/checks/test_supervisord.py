@@ -1,7 +1,5 @@
 """Programs as the check sees them, on a real supervisord."""
 
-import os
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ from agent.core.model import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from agent.supervisor_api import Program, SupervisordTarget
 from checks.supervisord import SUPERVISORD, judge
+from tests.processes import frozen
 from tests.supervisor import Supervisor, supervisord, why_not
 
 PASS, WARN, FAIL, UNKNOWN = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN
@@ -97,11 +96,8 @@ def test_a_clock_that_was_set_back_gives_no_negative_uptime() -> None:
 @real
 async def test_a_supervisord_that_hangs_says_nothing_about_the_program(supervisor: Supervisor) -> None:
     assert supervisor.process is not None
-    os.kill(supervisor.process.pid, signal.SIGSTOP)
-    try:
+    with frozen(supervisor.process.pid):
         result = await run(supervisor, "runs", timeout=1)
-    finally:
-        os.kill(supervisor.process.pid, signal.SIGCONT)
     assert (result.verdict, result.reason) == (UNKNOWN, "timeout")
     assert result.took.total_seconds() < 1
 
