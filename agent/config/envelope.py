@@ -226,7 +226,8 @@ class AgentKeys(Envelope):
     fleet_restarts: RateText | None = Field(
         None,
         description="Budget that all agents share whose `store` is the same database. For agents with databases of "
-        "their own, which know nothing of each other, it is a second limit on one host. Default: none.",
+        "their own, which know nothing of each other, it is a second limit on one host. An agent that starts on a "
+        "shared database takes restarts and messages that another has under way for its own of before. Default: none.",
     )
     retention: Length = Field(timedelta(days=90), description="How long timeline, runs and sent messages are kept.")
     log_retention: Length = Field(timedelta(days=7), description="How long collected log lines are kept.")
