@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +26,7 @@ from agent.assembly import (
     owners,
     secrets_of,
 )
-from agent.chores import ALIVE, Housekeeping, Pulse
+from agent.chores import ALIVE, OWNER, STILL_ALIVE, Housekeeping, Pulse, StoreInUse
 from agent.config.model import Config, Tables
 from agent.core.events import Deployed, Event, EventKind, Input, Noted, Quiet
 from agent.core.model import HEARTBEAT, CheckResult, Notice, Policy, Verdict
@@ -39,7 +40,7 @@ from agent.oncall.duty import Duty
 from agent.operator import Operator
 from agent.pagers import Pagers
 from agent.ping import Facts, Ping
-from agent.ports import DeliveryError, Desk, ServiceRow, Stored, Vitals
+from agent.ports import DeliveryError, Desk, ServiceRow, Stored, StoreUnavailable, Vitals
 from agent.quiet.book import Book, Subject
 from agent.quiet.desk import Desk as QuietDesk
 from agent.runtime.alerts_in import AlertsIn
@@ -64,7 +65,7 @@ from agent.runtime.resolver import ThreadResolver
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.signals import Signals
 from agent.runtime.together import Together
-from agent.stores import open_store
+from agent.stores import SqlStore, open_store
 from agent.telemetry.logging import redact, register_secret
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.tracing import ProbeTrace, Tracing
@@ -114,7 +115,8 @@ class App:
         self.bus = Bus()
         for observer in (self.metrics.on_event, self.tracing.on_event, _log_event):
             self.bus.subscribe(observer)
-        self.fleet = FleetBudget(agent.fleet_at_most, agent.fleet_per)
+        ledger = SqlStore(agent.fleet_store) if agent.fleet_store else None
+        self.fleet = FleetBudget(agent.fleet_at_most, agent.fleet_per, ledger=ledger, agent=agent.name)
         self.engine = Engine(
             clock=self.clock,
             store=self.store,
@@ -139,7 +141,8 @@ class App:
         self.engine.outlet = self.outbox
         self.drains = Drains(self.store, self.clock, self.engine.table)
         self.reach = AgentReach(self.clock, self.engine, self.outbox, self.prober, self.drains)
-        self.outbox.refusal = lambda order: self.fleet.refusal(self.store, order, self.clock.now())
+        self.outbox.refusal = lambda order: self.fleet.refusal(order, self.clock.now())
+        self.outbox.settled = lambda order, outcome: self.fleet.settled(order, outcome, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)
         self.silences = Book(store=self.store, now=self.clock.now, services=self._subjects, changed=self.engine.review)
@@ -183,6 +186,7 @@ class App:
         )
         self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
         self._pulse: asyncio.Task[None] | None = None
+        self._owns_store = False
 
     def _ground(self) -> Ground:
         """What drills go over. They have signals of their own: no table that people or metrics look at shows one."""
@@ -274,7 +278,8 @@ class App:
 
     async def start(self) -> None:
         """Bring everything up. Raises ConfigError for a channel whose credentials do not work (unless
-        `allow_unverified`), and CannotListen for an address that is in use; nothing is left running then."""
+        `allow_unverified`), CannotListen for an address that is in use, and StoreInUse for the database of another
+        agent; nothing is left running then."""
         self.hide_secrets(self.config)
         self.pagers.use(await self.pagers.connect(self.config.channels.values()))
         try:
@@ -295,6 +300,7 @@ class App:
         stored = await self.store.load()
         alive_until = await self.store.get_note(ALIVE)
         now = self.clock.now()
+        await self._own_the_store(alive_until, now)
         blind = (datetime.fromisoformat(alive_until), now) if alive_until else None
         self.beats.restore(await self.store.load_beats(), blind)
         self.beats.configure(beat_tokens(self.config), now)
@@ -303,6 +309,18 @@ class App:
         await self.silences.load(readable=not self.store.trouble)
         await self.drills.load()
         return stored
+
+    async def _own_the_store(self, alive_until: str | None, now: datetime) -> None:
+        """Two agents on one database would close each other's incidents and carry out each other's orders."""
+        name, owner = self.config.agent.name, await self.store.get_note(OWNER)
+        if owner and owner != name and alive_until and now - datetime.fromisoformat(alive_until) < STILL_ALIVE:
+            raise StoreInUse(
+                f"agent.store: the agent {owner} runs on this database: each needs one of its own (what a fleet may "
+                "restart together is agent.fleet_restarts, with agent.fleet_store)"
+            )
+        await self.housekeeping.note_alive()
+        await self.store.set_note(OWNER, name)
+        self._owns_store = True
 
     async def _start_watching(self, stored: Mapping[str, Stored]) -> None:
         config = self.config
@@ -334,6 +352,7 @@ class App:
         self.scheduler.add_chore("drills", timedelta(seconds=1), self.drills.tick)
         self.scheduler.add_chore("ping", timedelta(seconds=1), self.ping.tick)
         self.scheduler.add_chore("every hour", timedelta(hours=1), self.housekeeping.every_hour)
+        self.scheduler.add_chore("fleet's past", timedelta(hours=1), self.forget_fleet)
         self.scheduler.add(probe for watched in self.engine.table.values() for probe in watched.probes.values())
         await self.children.settle(SETTLE)
         self._grant_time_to_start()
@@ -379,7 +398,11 @@ class App:
         await self.logs.stop()
         await self.pagers.close()
         await self.http.close()
+        if self._owns_store:
+            with suppress(StoreUnavailable):
+                await self.store.set_note(OWNER, "")
         await self.store.close()
+        await self.fleet.close()
         log.info("stopped")
 
     # ------------------------------------------------------------------------------------------ used by reload too
@@ -412,8 +435,12 @@ class App:
         self.engine.budget(agent.restarts_at_most, agent.restarts_per, self.config.groups)
 
     async def look_at_fleet(self) -> None:
-        """What the other agents on this database have restarted."""
-        await self.fleet.look(self.store, self.clock.now())
+        """What the other agents of the fleet have restarted."""
+        await self.fleet.look(self.clock.now())
+
+    async def forget_fleet(self) -> None:
+        """What the fleet restarted before any window."""
+        await self.fleet.purge(self.clock.now())
 
     def use_people(self) -> None:
         """Put the configuration's people, schedules and windows in force; what was made by hand stays."""

@@ -22,6 +22,12 @@ log = structlog.get_logger()
 
 TICK = 0.2  # seconds between two rounds of the decision loop
 ALIVE = "alive_until"  # the store's note of when the agent was last known to live
+OWNER = "owner"  # the store's note of which agent runs on it
+STILL_ALIVE = timedelta(seconds=30)  # it is noted every ten
+
+
+class StoreInUse(Exception):
+    """Another agent runs on this database."""
 
 
 class Pulse:

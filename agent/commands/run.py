@@ -11,6 +11,7 @@ import uvloop
 
 from agent.app import TABLES, App
 from agent.assembly import secrets_of
+from agent.chores import StoreInUse
 from agent.commands.counted import counted
 from agent.config.last_good import find, keep
 from agent.config.load import load
@@ -33,7 +34,7 @@ def run_to_end(config: Path, *, allow_unverified: bool, last_good: bool, log_lev
         run(config, allow_unverified=allow_unverified, last_good=last_good)
     except ConfigError as error:
         return _refused(error)
-    except CannotListen as error:
+    except (CannotListen, StoreInUse) as error:
         return _failed(str(error), 1)
     return 0
 
@@ -53,7 +54,7 @@ def _refused(error: ConfigError) -> int:
 def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> None:
     """Run until told to stop. Where the files cannot be used it goes on with the last ones that could, and says so,
     unless `last_good` is false. Raises ConfigError for a configuration (without such a copy) or a pager that cannot be
-    used, and CannotListen for an address in use."""
+    used, CannotListen for an address in use, and StoreInUse for a database in use."""
     frugal()
     config, refused = _read(path, last_good=last_good)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

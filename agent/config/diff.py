@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from agent.config.model import AgentSpec, CheckSpec, Config
 
-NEEDS_RESTART = ("listen", "store")  # the agent's own settings that a running agent cannot take up
+NEEDS_RESTART = ("listen", "store", "fleet_store")  # the agent's own settings that a running agent cannot take up
 
 CheckKey = tuple[str, str]
 

@@ -224,10 +224,12 @@ class AgentKeys(Envelope):
         "of programs (`[systemd, /usr/local/sbin/restart-photos]`). Default: everything.",
     )
     fleet_restarts: RateText | None = Field(
+        None, description="Budget that all agents share which name the same `fleet_store`. Default: none."
+    )
+    fleet_store: str | None = Field(
         None,
-        description="Budget that all agents share whose `store` is the same database. For agents with databases of "
-        "their own, which know nothing of each other, it is a second limit on one host. An agent that starts on a "
-        "shared database takes restarts and messages that another has under way for its own of before. Default: none.",
+        description="The database in which the agents of a fleet write down what they restart, for `fleet_restarts`: a "
+        "PostgreSQL that all reach, or a file on one host. Not the `store` of any agent: that is for it alone.",
     )
     retention: Length = Field(timedelta(days=90), description="How long timeline, runs and sent messages are kept.")
     log_retention: Length = Field(timedelta(days=7), description="How long collected log lines are kept.")

@@ -142,8 +142,9 @@ class AgentSpec:
     per_host: int = 50  # checks in flight against one host
     restarts_at_most: int = 20  # budget that all services of this host share
     restarts_per: timedelta = timedelta(hours=1)
-    fleet_at_most: int = 1_000_000  # the same of all agents on one database; as many as that are no limit
+    fleet_at_most: int = 1_000_000  # the same of all agents with one fleet_store; as many as that are no limit
     fleet_per: timedelta = timedelta(hours=1)
+    fleet_store: str | None = None
     retention: timedelta = timedelta(days=90)  # of timeline, runs and settled commands
     log_retention: timedelta = timedelta(days=7)
     log_size: int = 1_073_741_824  # bytes of the log store, about

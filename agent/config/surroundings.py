@@ -35,16 +35,26 @@ def read_agent(value: object, place: Place, channels: Collection[str], reading: 
     traces = keys.traces
     rate = keys.fleet_restarts
     fleet: dict[str, Any] = {"fleet_at_most": rate.count, "fleet_per": rate.per} if rate else {}
+    store = _absolute_store(keys.store, place.folder)
+    fleet_store = _absolute_store(keys.fleet_store, place.folder) if keys.fleet_store else None
+    if bool(rate) != bool(fleet_store):
+        there, missing = ("fleet_restarts", "fleet_store") if rate else ("fleet_store", "fleet_restarts")
+        reading.report.add(place.at(there), f"means nothing without {missing}: all agents of the fleet name both")
+    if fleet_store == store:
+        reading.report.add(
+            place.at("fleet_store"), "is this agent's own store: expected a database that is no agent's store"
+        )
     return AgentSpec(
         name=keys.name or socket.gethostname(),
         listen=keys.listen,
-        store=_absolute_store(keys.store, place.folder),
+        store=store,
         tokens=keys.tokens,
         concurrency=keys.concurrency,
         per_host=keys.per_host,
         restarts_at_most=keys.restarts.count,
         restarts_per=keys.restarts.per,
         **fleet,
+        fleet_store=fleet_store,
         retention=keys.retention,
         log_retention=keys.log_retention,
         log_size=int(keys.log_size),

@@ -27,13 +27,15 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartFinished:
-    """An ordered restart ended; `evidence` was taken just before it (exit code, last output)."""
+    """An ordered restart ended; `evidence` was taken just before it (exit code, last output). `action` says by what,
+    for an order whose incident is over."""
 
     at: datetime
     key: str
     outcome: Outcome
     detail: str = ""
     evidence: Mapping[str, str] = field(default_factory=no_text)
+    action: str = ""
     order: Restart | None = None  # the order itself, where it was made along with a dependant's
 
 
@@ -208,7 +210,7 @@ class Context:
     parents: Mapping[str, Parent] = field(default_factory=dict)
     blind: str = ""
     restarts_left: int = 1_000_000
-    fleet_left: int = 1_000_000  # the same of all agents that share one database
+    fleet_left: int = 1_000_000  # the same of all agents of the fleet
     unseen: frozenset[str] = frozenset()
     group: Group | None = None
     host_trouble: str = ""  # why no restart on this host can help ("out of disk: / is 99.8 % full")

@@ -220,21 +220,18 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
     """An order came back. What it says is not believed: the checks decide within the verify window."""
     incident = draft.state.incident
     tried = next((t for t in incident.tried if t.key == event.key), None) if incident else None
-    if incident is None or tried is None or tried.outcome is not None:
+    if incident is None or tried is None:
+        if event.action:  # it took longer than the service did to be well by itself
+            _told(draft, event, event.action, "; the service was well before that")
+        return
+    if tried.outcome is not None:
         return
     done = replace(tried, outcome=event.outcome, detail=event.detail, done_at=draft.at)
     draft.change_incident(
         tried=tuple(done if t.key == event.key else t for t in incident.tried),
         evidence={**incident.evidence, **event.evidence},
     )
-    detail = f": {event.detail}" if event.detail else ""
-    draft.say(
-        EventKind.RESTART_FINISHED,
-        f"restart by {done.action} {event.outcome}{detail}",
-        action=done.action,
-        outcome=event.outcome.value,
-        key=event.key,
-    )
+    _told(draft, event, done.action)
     if event.outcome in UNDONE:
         draft.change(restarts=tuple(moment for moment in draft.state.restarts if moment != tried.at))
     if draft.incident.stage is not Stage.RESTARTING:
@@ -253,6 +250,12 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
         if event.outcome is not Outcome.EXPIRED:
             _climb(draft)
         plan(draft)
+
+
+def _told(draft: Draft, event: RestartFinished, action: str, more: str = "") -> None:
+    detail = f": {event.detail}" if event.detail else ""
+    text = f"restart by {action} {event.outcome}{detail}{more}"
+    draft.say(EventKind.RESTART_FINISHED, text, action=action, outcome=event.outcome.value, key=event.key)
 
 
 def _without_waits(tried: tuple[Tried, ...]) -> tuple[Tried, ...]:

@@ -83,7 +83,9 @@ def step(storm: Storm, sick: Iterable[Sick], rule: StormRule, watched: int, at: 
     fresh = [one for one in ill if not one.explained and one.since > at - rule.within]
     down = sum(one.down for one in fresh)
     if storm.on:
-        return _goes_on(storm, ill, rule, limit, at)
+        storm = _goes_on(storm, ill, rule, limit, at)
+        if storm.on:
+            return storm
     if down > limit:
         return Storm(phase=Phase.RAGING, since=at, began=min(one.since for one in fresh))
     doubtful = down + sum(not one.down and one.since > at - FRESH for one in fresh)
@@ -162,7 +164,8 @@ def likely_root(places: Mapping[str, Place], down: Iterable[str]) -> Root | None
     if len(sick) < 2:
         return None
     above = {name: set(_upstream(places, name)) for name in sick}
-    below = Counter(parent for name in sick for parent in above[name] & sick if not above[parent] & sick)
+    topmost = {name for name in sick if above[name].isdisjoint(sick)}
+    below = Counter(parent for name in sick for parent in above[name] & topmost)
     if below:
         name, count = min(below.items(), key=lambda item: (-item[1], item[0]))
         if (count + 1) * 4 >= len(sick):

@@ -60,6 +60,7 @@ class Outbox:
     ) -> None:
         self.remediators: Mapping[str, Remediator] = {}
         self.refusal: Callable[[Restart], Awaitable[str]] = _none
+        self.settled: Callable[[Restart, ActionOutcome], Awaitable[None]] = _nothing
         self.refused: Callable[[Notice, DeliveryError], None] = lambda *_: None  # for good, or too often
         self.taken: Callable[[Notice, Receipt], None] = lambda *_: None
         self._clock = clock
@@ -298,6 +299,7 @@ class Outbox:
                 await self._store.settle(order.key, self._clock.now(), outcome=outcome)
             except StoreUnavailable as error:
                 log.error("store_unavailable", what="settle", key=order.key, error=str(error))
+            await self.settled(order, outcome)
         self._finished(order, outcome)
 
     async def _perform(self, order: Restart, *, expired: bool) -> ActionOutcome:
@@ -332,6 +334,7 @@ class Outbox:
                 outcome=outcome.outcome,
                 detail=outcome.detail,
                 evidence=outcome.evidence,
+                action=order.action,
                 order=order if order.part_of else None,
             ),
         )
@@ -345,6 +348,10 @@ def _kind(notice: Notice) -> str:
 async def _none(_: Restart) -> str:
     """Nothing speaks against it at the last moment."""
     return ""
+
+
+async def _nothing(_: Restart, __: ActionOutcome) -> None:
+    """Nobody else has to know what became of it."""
 
 
 def _told(outcome: ActionOutcome, redact: Callable[[str], str]) -> ActionOutcome:

@@ -54,5 +54,28 @@ def test_what_is_wrong_with_a_group_is_said_where_it_is(tmp_path: Path, written:
 
 def test_the_fleets_budget_is_none_until_it_is_set(tmp_path: Path) -> None:
     assert read(tmp_path, "").agent.fleet_at_most >= 1_000_000
-    agent = read(tmp_path, "agent: {fleet_restarts: 50 per 2h}\n").agent
+    agent = read(tmp_path, "agent: {fleet_restarts: 50 per 2h, fleet_store: 'sqlite:///fleet.db'}\n").agent
     assert (agent.fleet_at_most, agent.fleet_per) == (50, timedelta(hours=2))
+    assert agent.fleet_store == f"sqlite:///{tmp_path}/fleet.db"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param(
+            "fleet_restarts: 50 per 2h", "means nothing without fleet_store", id="a budget that nobody shares"
+        ),
+        pytest.param(
+            "fleet_store: 'sqlite:///f.db'", "means nothing without fleet_restarts", id="a database for nothing"
+        ),
+        pytest.param(
+            "store: 'sqlite:///f.db', fleet_restarts: 5 per 1h, fleet_store: 'sqlite:///f.db'",
+            "is this agent's own store",
+            id="the agent's own database",
+        ),
+    ],
+)
+def test_what_a_fleet_shares_is_a_budget_and_a_database_of_its_own(tmp_path: Path, written: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, f"agent: {{{written}}}\n")
+    assert said in str(caught.value)

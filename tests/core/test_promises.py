@@ -338,6 +338,18 @@ class TestPromise6AfterAKill:
         story.tell(RestartFinished(at=at(15), key="another/restart/1", outcome=Outcome.DONE))
         assert story.state is before
 
+    def test_a_restart_that_ends_when_the_service_has_long_been_well_is_told_all_the_same(self) -> None:
+        story = Story()
+        story.sees(FAIL, 10, 12)
+        story.sees(PASS, 14, 16)
+        assert story.state.incident is None
+        order = story.restarts[-1]
+        decision = story.tell(RestartFinished(at=at(20), key=order.key, outcome=Outcome.DONE, action=order.action))
+        assert [(event.kind, event.text) for event in decision.events] == [
+            (EventKind.RESTART_FINISHED, "restart by process done; the service was well before that")
+        ]
+        assert decision.commands == ()
+
     def test_keys_are_a_function_of_the_incident_so_that_a_replayed_decision_has_the_same_ones(self) -> None:
         first, second = Story(), Story()
         for story in (first, second):

@@ -139,6 +139,12 @@ def test_an_agent_that_was_restarted_goes_on_with_it() -> None:
     assert now([], 3600, storm) == Storm()
 
 
+def test_a_storm_that_ends_while_as_many_miss_beats_is_a_doubt_at_once() -> None:
+    storm = now(down(0, 1, 2, 3), 5)
+    assert storm.phase is Phase.RAGING
+    assert now([Sick(at(6), down=False) for _ in range(4)], 7, storm).phase is Phase.DOUBT
+
+
 moments = st.floats(min_value=0, max_value=900, allow_nan=False)
 sick_ones = st.builds(lambda moment, *flags: Sick(at(moment), *flags), moments, st.booleans(), st.booleans())
 

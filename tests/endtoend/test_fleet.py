@@ -1,10 +1,10 @@
-"""Two real agents on one database: what a fleet may restart is one budget."""
+"""Two real agents of one fleet: what they may restart is one budget, and nothing else of theirs is shared."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.endtoend.agent import wait_for
+from tests.endtoend.agent import Agent, wait_for
 from tests.endtoend.around import Receiver, Service
 from tests.endtoend.conftest import MakeAgent
 from tests.endtoend.ledger import open_incidents, outbox, unsettled
@@ -26,8 +26,9 @@ def test_of_two_agents_with_one_restart_between_them_one_restarts_and_the_other_
             config = {
                 "agent": {
                     "name": name,
-                    "store": f"sqlite:///{tmp_path}/fleet.db",
+                    "store": f"sqlite:///{tmp_path}/{name}.db",
                     "fleet_restarts": "1 per 1h",
+                    "fleet_store": f"sqlite:///{tmp_path}/fleet.db",
                 },
                 "services": [
                     {
@@ -54,9 +55,38 @@ def test_of_two_agents_with_one_restart_between_them_one_restarts_and_the_other_
                 assert restarted == "east"
             east.status = west.status = 200
             wait_for(lambda: hook.taken("resolved", page.service), 20)
-            wait_for(lambda: not open_incidents(tmp_path / "fleet.db"), 20)
-            wait_for(lambda: not unsettled(tmp_path / "fleet.db"), 20)
+            for name in agents:
+                wait_for(lambda name=name: not open_incidents(tmp_path / f"{name}.db"), 20)
+                wait_for(lambda name=name: not unsettled(tmp_path / f"{name}.db"), 20)
         assert performed.read_text().split() == [restarted]
         assert [got.kind for got in hook.taken(service=page.service) if got.kind != "update"] == ["opened", "resolved"]
-        done = [row.service for row in outbox(tmp_path / "fleet.db") if (row.kind, row.outcome) == ("restart", "done")]
+        rows = [row for name in agents for row in outbox(tmp_path / f"{name}.db")]
+        done = [row.service for row in rows if (row.kind, row.outcome) == ("restart", "done")]
         assert done == [restarted]
+
+
+def test_an_agent_does_not_start_on_the_database_of_another_and_says_what_to_share_instead(
+    make_agent: MakeAgent, hook: Receiver, tmp_path: Path
+) -> None:
+    def agent(name: str, folder: str) -> Agent:
+        (tmp_path / folder).mkdir()
+        config = {
+            "agent": {"name": name, "store": f"sqlite:///{tmp_path}/one.db"},
+            "services": [{"name": name, "checks": [{"http": service.url}], "page": ["hook"]}],
+            "channels": {"hook": hook.channel},
+        }
+        return make_agent(config, folder=tmp_path / folder)
+
+    with Service().serving() as service:
+        east, west, later = agent("east", "east"), agent("west", "west"), agent("west", "later")
+        with east.running():
+            service.status = 503
+            wait_for(lambda: hook.taken("opened", "east"), 20)
+            with pytest.raises(AssertionError, match="the agent east runs on this database"), west.running():
+                pass
+            assert not hook.taken("resolved"), "the other's incident stays open"
+            assert open_incidents(tmp_path / "one.db")
+            service.status = 200
+            wait_for(lambda: hook.taken("resolved", "east"), 20)
+        with later.running():  # it has been left in good order
+            pass
