@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import resource
 import shutil
 import sys
@@ -10,6 +11,8 @@ import time
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+
+import structlog
 
 from bench.decisions import decisions, decisions_table
 from bench.heartbeats import heartbeats
@@ -91,6 +94,8 @@ async def bench(chosen: argparse.Namespace, folder: Path) -> None:
 
 def main() -> None:
     chosen = arguments()
+    # parts of the agent run within this process: its log would stand between the tables
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if not Path(NGINX).exists():
         sys.exit(f"{NGINX} is missing: run tests/install-debian-packages bench as root")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
