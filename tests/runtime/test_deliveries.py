@@ -26,6 +26,20 @@ def limited(seconds: float) -> DeliveryError:
     return DeliveryError("rate_limited", "slow down", retryable=True, retry_after=seconds)
 
 
+def a_page(channel: str) -> Notice:
+    return Notice(
+        key=f"api-1/{channel}/opened/1",
+        incident="api-1",
+        service="api",
+        channel=channel,
+        kind=NoticeKind.OPENED,
+        title="api is down",
+        summary="",
+        at=START,
+        opened_at=START,
+    )
+
+
 def a_test(number: int = 1) -> Notice:
     return Notice(
         key=f"test/oncall/{number}",
@@ -170,17 +184,7 @@ def test_a_test_that_hangs_holds_up_no_page() -> None:
         trying = asyncio.get_running_loop().create_task(life.outbox.try_out(a_test(), 20))
         await asyncio.sleep(0.1)
         assert life.outbox.deliveries.busy("oncall")
-        page = Notice(
-            key="api-1/oncall/opened/1",
-            incident="api-1",
-            service="api",
-            channel="oncall",
-            kind=NoticeKind.OPENED,
-            title="api is down",
-            summary="",
-            at=START,
-            opened_at=START,
-        )
+        page = a_page("oncall")
         life.outbox.offer([page])
         await asyncio.sleep(1)
         assert life.channel.sent == [page]
@@ -205,17 +209,7 @@ def test_the_end_of_the_agent_ends_the_waiting() -> None:
 def test_the_last_outcome_of_each_channel_is_that_of_any_message() -> None:
     async def story() -> None:
         life = Life(FakeChannel(errors=deque([AWAY])))
-        page = Notice(
-            key="api-1/oncall/alice/opened/1",
-            incident="api-1",
-            service="api",
-            channel="oncall/alice",
-            kind=NoticeKind.OPENED,
-            title="api is down",
-            summary="",
-            at=START,
-            opened_at=START,
-        )
+        page = a_page("oncall/alice")
         life.outbox.offer([page])
         await asyncio.sleep(0.5)
         last = life.outbox.deliveries.last["oncall"]
