@@ -311,7 +311,7 @@ class App:
         return stored
 
     async def _own_the_store(self, alive_until: str | None, now: datetime) -> None:
-        """Two agents on one database would close each other's incidents and carry out each other's orders."""
+        """What an agent finds unfinished in its database it takes for its own of before, also that of a second one."""
         name, owner = self.config.agent.name, await self.store.get_note(OWNER)
         if owner and owner != name and alive_until and now - datetime.fromisoformat(alive_until) < STILL_ALIVE:
             raise StoreInUse(
