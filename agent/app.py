@@ -28,8 +28,10 @@ from agent.assembly import (
 )
 from agent.chores import ALIVE, OWNER, STILL_ALIVE, Housekeeping, Pulse, StoreInUse
 from agent.config.model import Config, Tables
+from agent.core.commands import Notice
 from agent.core.events import Deployed, Event, EventKind, Input, Noted, Quiet
-from agent.core.model import HEARTBEAT, CheckResult, Notice, Policy, Verdict
+from agent.core.policy import Policy
+from agent.core.result import HEARTBEAT, CheckResult, Verdict
 from agent.drills.book import Drills
 from agent.drills.course import Ground
 from agent.listening import Listeners

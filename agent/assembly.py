@@ -10,8 +10,10 @@ from pydantic import BaseModel, SecretStr
 
 from agent.config.model import CheckSpec, Config, ServiceSpec
 from agent.core.along import own_step
+from agent.core.commands import Outcome, Restart
 from agent.core.few import few
-from agent.core.model import Outcome, Policy, Restart, ServiceState
+from agent.core.policy import Policy
+from agent.core.state import ServiceState
 from agent.ports import (
     ActionOutcome,
     BeatBook,

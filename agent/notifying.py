@@ -6,7 +6,8 @@ from time import monotonic
 
 from agent.config.model import ChannelSpec, Config
 from agent.config.nearest import did_you_mean
-from agent.core.model import Contact, Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
+from agent.core.contact import Contact
 from agent.operations import Refused
 from agent.ports import ChannelState, Receipt, TriedOut, Vitals
 from agent.runtime.deliveries import Trial

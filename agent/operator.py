@@ -7,7 +7,8 @@ from typing import Protocol
 from agent.config.nearest import did_you_mean
 from agent.core.budget import in_words
 from agent.core.events import Acknowledged, Approved, Input, RestartAsked
-from agent.core.model import Health, Incident, Policy, Stage
+from agent.core.policy import Policy
+from agent.core.state import Health, Incident, Stage
 from agent.operations import Refused
 from agent.ports import ServiceRow
 from agent.web.views import worst_first

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from agent.durations import Duration
 from agent.outgoing import web_address
 from agent.ports import Options

@@ -7,7 +7,7 @@ from outside stands in {noformat}, in which nothing means anything: no mention, 
 import hashlib
 import re
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from alerts.rendering import layout, references, title
 from alerts.text import clip, utf16_units
 

@@ -3,7 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import Receipt
 from agent.signing import plain_key
 from alerts.rendering import plain_text, title

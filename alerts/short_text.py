@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from alerts.rendering import note, summary, title
 from alerts.text import clip, one_line
 

@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agent.core.model import Notice, NoticeKind, no_text
+from agent.core.commands import Notice, NoticeKind
+from agent.core.few import no_text
 from alerts.rendering import evidence, facts, headline, note, plain_text, references, summary
 from alerts.slack_buttons import RUNBOOK, WEB_ADDRESS, Block, buttons, runbook_button
 from alerts.text import clip, clip_lines, cost_of, one_line, utf16_units

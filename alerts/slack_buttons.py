@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from alerts.text import clip, one_line, utf16_units
 
 Block = dict[str, Any]

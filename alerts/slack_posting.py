@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt
 from alerts.rendering import title
 from alerts.slack_api import SlackApi

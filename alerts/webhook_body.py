@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.signing import plain_key, signed_headers
 from alerts.rendering import evidence, facts, note, title
 from alerts.text import clip_lines, one_line

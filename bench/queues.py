@@ -14,8 +14,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agent.core.commands import Command, Notice, NoticeKind
 from agent.core.events import Decision
-from agent.core.model import Command, Notice, NoticeKind, ServiceState
+from agent.core.state import ServiceState
 from agent.ports import Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.lane import AT_ONCE

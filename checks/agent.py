@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.durations import Duration
 from agent.ports import CheckContext, CheckType, Options, Vitals
 

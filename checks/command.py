@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from agent.argv import AbsoluteArgv, ArgvResult, run_argv
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType, Options
 from agent.subprocesses import describe_exit
 from checks.command_output import PluginOutput, parse_output, values_of

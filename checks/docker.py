@@ -7,7 +7,7 @@ from pydantic import Field
 
 from agent.containers import Container, ContainerName
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.docker_api import SOCKET, NoContainer, inspect
 from agent.local_http import DaemonAddress
 from agent.ports import CheckContext, CheckType, Options

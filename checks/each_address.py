@@ -6,7 +6,7 @@ from math import floor
 from time import monotonic
 from typing import Any, Literal
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, ResolveError
 
 MOST = 32  # addresses, all asked at the same time: none may use up the time of another

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ByteSize, Field, WithJsonSchema, model_validator
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.durations import Duration
 from agent.ports import CheckContext, CheckType, Options
 from checks.blocking import Stuck, answer

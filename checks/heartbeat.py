@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import Beat, BeatState, CheckContext, CheckType
 from checks.heartbeat_due import Due, HeartbeatOptions, expect
 from checks.heartbeat_texts import failed_text, newest, overdue_text, rounded, running_text, unended_text, well_text

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, CheckType
 from checks import host_proc
 from checks.blocking import Stuck, answer

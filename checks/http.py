@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType, HttpAnswer, HttpRequest
 from agent.threads import Busy, OwnThreads
 from checks.address import family_number

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult
 from agent.core.rates import Rate, parse_rate
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType, LogLine, Options
 from checks.match import PatternText, TooSlow, pattern, searched
 

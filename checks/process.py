@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from agent.core.durations import format_duration
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.durations import Duration
 from agent.ports import CheckContext, CheckType, Options
 from checks._procfs import Process, command_line, processes, read_process, since_boot

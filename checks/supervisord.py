@@ -1,6 +1,6 @@
 """The supervisord check: is the program running, in supervisord's own words?"""
 
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType
 from agent.supervisor_api import NoProgram, Program, SupervisordTarget, info
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType, Options
 from agent.systemctl import SYSTEMCTL, Scope, show_unit
 from agent.units import NoUnit, Unit, UnitName

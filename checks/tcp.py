@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
 
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType
 from checks.address import family_number, split_address
 from checks.connection import Connecting, Failed

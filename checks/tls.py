@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType, HttpAnswer, HttpRequest, Options
 from checks.address import AddressText, Family, family_number, split_address
 from checks.certificate import Limits, certificate_finding, certificate_values

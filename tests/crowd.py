@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from agent.core.commands import Notice, NoticeKind
 from agent.core.events import Quiet
-from agent.core.model import CheckPolicy, Notice, NoticeKind, Policy, RestartPolicy, Stage
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
+from agent.core.state import Stage
 from agent.core.storm import StormRule
 from agent.ports import ServiceRow, Store, Stored
 from agent.runtime.recorder import Recorder

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from agent.core.commands import Notice, NoticeKind
+from agent.core.contact import Contact
 from agent.core.events import Acknowledged, Quiet
 from agent.core.matchers import parse_all
-from agent.core.model import Contact, Escalation, Notice, NoticeKind, Policy
+from agent.core.policy import Escalation, Policy
 from agent.core.storm import StormRule
 from agent.core.windows import Once, Window
 from agent.ports import DeliveryError, Receipt, ServiceRow, Store

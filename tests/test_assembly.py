@@ -11,7 +11,7 @@ from agent.app import TABLES
 from agent.assembly import alarm_policy, assemble, beat_tokens, host_and_port, log_path, owners, secrets_of
 from agent.config.load import load
 from agent.config.model import Config
-from agent.core.model import Health, ServiceState
+from agent.core.state import Health, ServiceState
 from agent.ports import Stored
 
 CONFIG: dict[str, Any] = {

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from agent.chores import ALIVE, TICK, Housekeeping, Pulse
+from agent.core.commands import Notice, NoticeKind
 from agent.core.events import Decision
-from agent.core.model import Notice, NoticeKind, Policy, ServiceState
+from agent.core.policy import Policy
+from agent.core.state import ServiceState
 from agent.ports import ServiceRow, StoreUnavailable, Vitals
 from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus

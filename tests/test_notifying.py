@@ -12,7 +12,7 @@ import yaml
 
 from agent.app import TABLES
 from agent.config.load import load
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.notifying import ADVICE, Notifier
 from agent.operations import Refused
 from agent.ports import DeliveryError, Receipt, Vitals

@@ -6,19 +6,9 @@ from datetime import timedelta
 import pytest
 
 from agent.core.events import Acknowledged, Approved, Input, RestartAsked
-from agent.core.model import (
-    Acknowledgement,
-    Approval,
-    Asked,
-    CheckState,
-    Health,
-    Incident,
-    Policy,
-    RestartPolicy,
-    ServiceState,
-    Stage,
-    Verdict,
-)
+from agent.core.policy import Policy, RestartPolicy
+from agent.core.result import Verdict
+from agent.core.state import Acknowledgement, Approval, Asked, CheckState, Health, Incident, ServiceState, Stage
 from agent.operations import Refused
 from agent.operator import Operator
 from agent.ports import ServiceRow

@@ -12,7 +12,8 @@ from agent.app import TABLES, App
 from agent.assembly import assemble
 from agent.config.load import load
 from agent.config.model import ConfigError
-from agent.core.model import CheckState, ServiceState, Verdict
+from agent.core.result import Verdict
+from agent.core.state import CheckState, ServiceState
 from agent.reload import Reloader, fingerprint
 from tests.servers import free_port
 

@@ -7,19 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
+from agent.core.commands import Notice, NoticeKind, Outcome, Restart
 from agent.core.events import Input
-from agent.core.model import (
-    CheckPolicy,
-    CheckResult,
-    GroupRule,
-    Notice,
-    NoticeKind,
-    Outcome,
-    Policy,
-    Restart,
-    ServiceState,
-    Verdict,
-)
+from agent.core.policy import CheckPolicy, GroupRule, Policy
+from agent.core.result import CheckResult, Verdict
+from agent.core.state import ServiceState
 from agent.ports import (
     ActionOutcome,
     CheckContext,

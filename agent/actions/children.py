@@ -11,7 +11,7 @@ from time import monotonic
 import structlog
 
 from agent.actions.child import Child, Ended, OnLine
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome, ProcessSpec
 from agent.subprocesses import NotStarted
 

@@ -9,8 +9,8 @@ from annotated_types import Gt
 from pydantic import Field
 
 from agent.argv import AbsoluteArgv, ArgvResult, run_argv
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart
 from agent.durations import Duration
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options
 from agent.subprocesses import describe_exit

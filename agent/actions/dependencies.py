@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from agent.core.model import Outcome, Restart
+from agent.core.commands import Outcome, Restart
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options, Reach, Remediator
 
 LONGEST = 540.0  # seconds for all of it: an order is given up after ten minutes

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from agent.actions.refusal import Refusal, too_young
 from agent.containers import Container, ContainerEvent, ContainerName, is_being_stopped, operators_stop
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart
 from agent.docker_api import SOCKET, NoContainer, Verb, events, inspect, last_lines, order
 from agent.durations import Duration
 from agent.evidence import add_processes, container_pids

@@ -8,8 +8,8 @@ from typing import Annotated
 from annotated_types import Gt
 from pydantic import Field
 
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart
 from agent.durations import Duration
 from agent.outgoing import Answer, NotSent, SecretHeaders, SecretUrl, SigningSecret, request, web_address
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options

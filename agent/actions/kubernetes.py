@@ -12,8 +12,8 @@ from annotated_types import Gt
 from pydantic import AfterValidator, Field, model_validator
 
 from agent.actions.refusal import Refusal
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart
 from agent.durations import Duration
 from agent.kubernetes_api import ApiServer, KubernetesApi, NotAnswered
 from agent.ports import ActionOutcome, ActionType, ChildProcesses

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from agent.actions.command import last_line, order_facts
 from agent.argv import AbsoluteArgv, ArgvResult, run_argv
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart, Verdict
+from agent.core.result import Verdict
 from agent.durations import Duration
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options, Reach, Remediator
 from agent.subprocesses import describe_exit

@@ -6,7 +6,7 @@ from typing import Annotated
 from annotated_types import Gt
 from pydantic import Field
 
-from agent.core.model import Restart
+from agent.core.commands import Restart
 from agent.durations import Duration
 from agent.ports import ActionOutcome, ActionType, ChildProcesses, Options
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agent.core.commands import Outcome
 from agent.core.durations import format_duration
-from agent.core.model import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from annotated_types import Gt
 from pydantic import Field
 
 from agent.actions.refusal import Refusal, too_young
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart
 from agent.durations import Duration
 from agent.evidence import add_processes, program_pids
 from agent.ports import ActionOutcome, ActionType, ChildProcesses

@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 
 from agent.actions.refusal import Refusal, too_young
 from agent.argv import ArgvResult, run_argv
+from agent.core.commands import Outcome, Restart
 from agent.core.durations import format_duration
-from agent.core.model import Outcome, Restart
 from agent.durations import Duration
 from agent.evidence import Identity, add_processes, same_process, unit_files, unit_pids, unit_process
 from agent.evidence.proc import HOST, Host

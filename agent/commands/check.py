@@ -9,7 +9,7 @@ from rich.progress import Progress
 from agent.commands.ask import AgentUnreachable, ask
 from agent.commands.once import only_in_the_agent, run_once
 from agent.config.model import CheckSpec, Config
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.runtime.probe import Probe
 
 

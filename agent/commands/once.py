@@ -8,7 +8,7 @@ import uvloop
 
 from agent.assembly import Toolbox, log_path, make_probe
 from agent.config.model import CheckSpec, Config
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
 from agent.ports import Vitals

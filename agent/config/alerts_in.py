@@ -16,7 +16,7 @@ from agent.config.report import Place
 from agent.config.rota_types import SEVERITIES, Severity
 from agent.config.routes import OWN_KEYS, Routing
 from agent.config.types import Length, Names
-from agent.core.model import Escalation, Flapping, Gather, Policy
+from agent.core.policy import Escalation, Flapping, Gather, Policy
 from agent.durations import Duration
 
 PER = ("alert", "group")

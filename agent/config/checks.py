@@ -8,7 +8,7 @@ from agent.config.model import CheckSpec, Cron, Tables
 from agent.config.pool import Pool
 from agent.config.report import Place, Report
 from agent.core.durations import format_duration
-from agent.core.model import CheckPolicy
+from agent.core.policy import CheckPolicy
 from agent.ports import Options
 
 

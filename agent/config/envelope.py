@@ -25,7 +25,7 @@ from agent.config.types import (
     TraceLink,
     Zone,
 )
-from agent.core.model import Mode
+from agent.core.policy import Mode
 from agent.core.rates import Rate
 from agent.durations import Duration
 from agent.outgoing import SecretHeaders, SecretUrl

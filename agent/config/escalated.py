@@ -11,7 +11,7 @@ from agent.config.forms import Reading
 from agent.config.pool import Pool
 from agent.config.report import Place
 from agent.config.routes import OWN_KEYS
-from agent.core.model import Escalation, Policy
+from agent.core.policy import Escalation, Policy
 from agent.core.rota import Person
 
 

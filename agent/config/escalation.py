@@ -12,7 +12,7 @@ from agent.config.rota_keys import EscalationKeys, EscalationStepKeys
 from agent.config.tree import Entry
 from agent.core.closed import closed_hours
 from agent.core.hours import Hours
-from agent.core.model import Escalation, EscalationStep, Policy
+from agent.core.policy import Escalation, EscalationStep, Policy
 
 NONE = "none"  # no escalation policy: only the channels of `page` are asked
 _WHAT = {"oncall": "a schedule", "person": "a person", "channel": "a channel"}

@@ -14,7 +14,7 @@ from agent.config.registry import unique
 from agent.config.tree import Entry
 from agent.config.types import RateText
 from agent.core.budget import REMEMBERED
-from agent.core.model import GroupRule
+from agent.core.policy import GroupRule
 
 
 def _share(value: object) -> float:

@@ -11,7 +11,7 @@ from agent.config.nearest import did_you_mean
 from agent.config.tree import Entry
 from agent.config.types import Length, Name, Names, Zone
 from agent.core.matchers import BUILT_IN, unknown_service
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from agent.core.windows import Window
 from agent.quiet.reading import Misread, WrittenWindow, read_window
 

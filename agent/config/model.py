@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from agent.core.model import CheckPolicy, Escalation, GroupRule, Policy
+from agent.core.policy import CheckPolicy, Escalation, GroupRule, Policy
 from agent.core.rota import Person, Schedule
 from agent.core.storm import StormRule
 from agent.core.windows import Window

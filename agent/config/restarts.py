@@ -12,7 +12,7 @@ from agent.config.nearest import did_you_mean
 from agent.config.pool import Pool
 from agent.config.report import Place, Report
 from agent.core.along import ALONG
-from agent.core.model import RestartPolicy, Step
+from agent.core.policy import RestartPolicy, Step
 from agent.ports import ActionType
 
 T = TypeVar("T")

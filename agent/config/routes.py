@@ -10,7 +10,7 @@ from agent.config.forms import Reading
 from agent.config.report import Place
 from agent.config.rota_keys import RouteKeys
 from agent.config.tree import Entry
-from agent.core.model import Escalation
+from agent.core.policy import Escalation
 from agent.core.rota import Person
 
 DEFAULT = "default"  # the policy of this name is that of every service that nothing else is said of

@@ -17,7 +17,8 @@ from agent.config.registry import named_services
 from agent.config.report import Place, Report
 from agent.config.restarts import read_restart, review_actions
 from agent.config.tree import Entry
-from agent.core.model import NO_TEXT, CheckPolicy, Flapping, Gather, Policy, RestartPolicy
+from agent.core.few import NO_TEXT
+from agent.core.policy import CheckPolicy, Flapping, Gather, Policy, RestartPolicy
 
 T = TypeVar("T")
 

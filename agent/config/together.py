@@ -13,7 +13,7 @@ from agent.config.forms import Reading
 from agent.config.model import ChannelSpec
 from agent.config.report import Place
 from agent.config.types import Length, Name, Names
-from agent.core.model import Escalation
+from agent.core.policy import Escalation
 from agent.core.storm import StormRule
 
 OFF = "off"

@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from agent.core import budget, flapping
+from agent.core.commands import UNDONE, Outcome
 from agent.core.draft import Draft
-from agent.core.model import UNDONE, Incident, Mode, Outcome, Record, RestartPolicy, Stage
+from agent.core.policy import Mode, RestartPolicy
+from agent.core.state import Incident, Record, Stage
 
 ENOUGH_CASES = 4  # of a kind of failure before its record is believed
 LONG_RECORD = 20  # beyond this, older cases weigh half

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from agent.core.model import RestartPolicy
+from agent.core.policy import RestartPolicy
 
 REMEMBERED = timedelta(days=1)  # the host's budget may count over longer than the service's own
 MOST = 100

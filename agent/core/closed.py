@@ -4,7 +4,7 @@ from datetime import datetime
 
 from agent.core.events import Quiet
 from agent.core.hours import closed, ends_at
-from agent.core.model import Escalation, Policy
+from agent.core.policy import Escalation, Policy
 
 _MOST_STEPS = 32  # from closed hours into quiet ones and back: hours that leave no gap in two weeks never do
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from agent.core.commands import Command
 from agent.core.events import Confirm, Context, Decision, Event, EventKind
-from agent.core.model import Command, Incident, Policy, ServiceState, Stage
+from agent.core.policy import Policy
+from agent.core.state import Incident, ServiceState, Stage
 
 
 @dataclass(slots=True)

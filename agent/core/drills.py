@@ -1,6 +1,7 @@
 """What tells a fire drill from an incident, in whatever is said about it."""
 
-from agent.core.model import Drill, NoticeKind
+from agent.core.commands import NoticeKind
+from agent.core.policy import Drill
 
 KIND = "drill"
 MARK = "DRILL, not a real incident"

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from agent.core.contact import Contact
 from agent.core.draft import Draft
-from agent.core.model import Contact, Escalation, EscalationStep
+from agent.core.policy import Escalation, EscalationStep
 
 
 def goes_on(draft: Draft, escalation: Escalation) -> bool:

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from agent.core.model import CheckResult, Command, Contact, Health, Outcome, Restart, ServiceState, no_text
+from agent.core.commands import Command, Outcome, Restart
+from agent.core.contact import Contact
+from agent.core.few import no_text
+from agent.core.result import CheckResult
+from agent.core.state import Health, ServiceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

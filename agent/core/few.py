@@ -1,10 +1,24 @@
-"""Mappings of one or a few names that cost little, for what exists once per service or check."""
+"""Mappings of no, one or a few names that cost little, for what exists once per service or check."""
 
 from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeVar
 
 V = TypeVar("V")
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
+
+
+def no_figures() -> Mapping[str, float]:
+    """The shared empty mapping: most results have nothing to add."""
+    return NOTHING
+
+
+def no_text() -> Mapping[str, str]:
+    """The shared empty mapping of texts."""
+    return NO_TEXT
 
 
 def few(entries: Mapping[str, V]) -> Mapping[str, V]:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.core.model import CheckPolicy, CheckResult, CheckState, Health, Verdict
+from agent.core.policy import CheckPolicy
+from agent.core.result import CheckResult, Verdict
+from agent.core.state import CheckState, Health
 
 
 def steady(state: CheckState) -> bool:

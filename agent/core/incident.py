@@ -27,20 +27,12 @@ from agent.core.events import (
     ServiceRemoved,
     Ticked,
 )
-from agent.core.few import few
+from agent.core.few import NO_TEXT, few
 from agent.core.health import advance, health_of
-from agent.core.model import (
-    HANDED_OVER,
-    NO_TEXT,
-    Asked,
-    CheckState,
-    Incident,
-    Policy,
-    ServiceState,
-    Stage,
-    Verdict,
-)
+from agent.core.policy import Policy
 from agent.core.remedy import approved, asked_for, plan, sick_parents, time_passed
+from agent.core.result import HANDED_OVER, Verdict
+from agent.core.state import Asked, CheckState, Incident, ServiceState, Stage
 from agent.core.verify import old_news
 
 __all__ = ["decide"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from agent.core.model import Policy
 from agent.core.patterns import compiled
+from agent.core.policy import Policy
 
 BUILT_IN = ("service", "severity", "group")
 EVERYTHING = "all"  # the one word that is no matcher: every service

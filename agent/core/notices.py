@@ -7,22 +7,15 @@ from types import MappingProxyType
 
 from agent.core import drills, flapping
 from agent.core.budget import in_words
+from agent.core.commands import Notice, NoticeKind, Outcome
+from agent.core.contact import Contact
 from agent.core.draft import Draft
 from agent.core.escalation import next_step
 from agent.core.events import EventKind
-from agent.core.model import (
-    HEARTBEAT,
-    NO_TEXT,
-    Asked,
-    Contact,
-    Incident,
-    Mode,
-    Notice,
-    NoticeKind,
-    Outcome,
-    Stage,
-    Tried,
-)
+from agent.core.few import NO_TEXT
+from agent.core.policy import Mode
+from agent.core.result import HEARTBEAT
+from agent.core.state import Asked, Incident, Stage, Tried
 
 UNDELIVERED = "The page that opened this incident never arrived here."
 FIRING = "firing"  # the reason of an alert of somebody else's, which need not mean that anything is down

@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.core import budget, notices
+from agent.core.contact import Contact
 from agent.core.draft import Draft
 from agent.core.escalation import goes_on, reached, whom_it_names
 from agent.core.events import Acknowledged, EventKind, Quiet
-from agent.core.model import Acknowledgement, Asked, Contact, Escalation, Stage
+from agent.core.policy import Escalation
+from agent.core.state import Acknowledgement, Asked, Stage
 
 NOBODY = timedelta(minutes=1)  # how soon an escalation that reached nobody is begun again
 ACK_FOR = timedelta(hours=1)  # where no escalation policy says how long an acknowledgement holds

@@ -6,20 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.core import breaker, budget, notices, paging, verify
+from agent.core.commands import UNDONE, Outcome, Restart
 from agent.core.draft import Draft
 from agent.core.events import Approved, Confirm, EventKind, Parent, RestartAsked, RestartFinished
-from agent.core.model import (
-    UNDONE,
-    Approval,
-    Health,
-    Mode,
-    Outcome,
-    Restart,
-    RestartPolicy,
-    Stage,
-    Tried,
-    Verdict,
-)
+from agent.core.policy import Mode, RestartPolicy
+from agent.core.result import Verdict
+from agent.core.state import Approval, Health, Stage, Tried
 
 LOST_ORDER = timedelta(minutes=10)  # a restart that nobody has reported on for so long is given up
 PAUSE = timedelta(seconds=5)  # how soon a step that was due while nobody could tell is looked at again

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agent.core.few import no_text
 from agent.core.hours import Hours, next_edge
-from agent.core.model import no_text
 from agent.core.wall import moment, on_the_wall
 
 HORIZON = timedelta(days=400)  # how far ahead a change is looked for

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from agent.core.model import Escalation, no_text
+from agent.core.few import no_text
+from agent.core.policy import Escalation
 
 FEW, SHARE = 10, 100  # without a number of its own: more than ten at once, or more than one in a hundred of many
 FRESH = timedelta(seconds=15)  # a first miss that was neither confirmed nor taken back by then raises no doubt any more

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.core.draft import Draft
-from agent.core.model import CheckResult, CheckState, Stage, Verdict
+from agent.core.result import CheckResult, Verdict
+from agent.core.state import CheckState, Stage
 
 
 def counting_anew(draft: Draft) -> Mapping[str, CheckState]:

@@ -12,7 +12,7 @@ from agent.config.model import Config
 from agent.config.nearest import did_you_mean
 from agent.core.drills import KIND, is_drill
 from agent.core.events import Event, Input, Noted
-from agent.core.model import Drill, Policy
+from agent.core.policy import Drill, Policy
 from agent.drills import notes
 from agent.drills.course import Course, Ground
 from agent.drills.plan import CHANNELS, called, drilled, other_way, wanted

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agent.core.commands import Notice, NoticeKind
 from agent.core.drills import KIND
 from agent.core.events import Input, NoticeDelivered, NoticeFailed
-from agent.core.model import Asked, Incident, Notice, NoticeKind, Policy
 from agent.core.notices import incident_id
+from agent.core.policy import Policy
+from agent.core.state import Asked, Incident
 from agent.drills.plan import called, command
 from agent.drills.remedies import contact_of, in_lines, kind_of, remedy, why
 from agent.ports import (

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.config.model import Config
-from agent.core.model import Contact, Drill, Escalation, Policy
+from agent.core.contact import Contact
+from agent.core.policy import Drill, Escalation, Policy
 
 CHANNELS = "@channels"  # what a drill is of that is no service's; no service can be called so
 NEVER = timedelta(0)

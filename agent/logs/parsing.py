@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from agent.core.model import NO_TEXT
+from agent.core.few import NO_TEXT
 from agent.logs.levels import level_in, level_of_number, level_of_priority, level_of_status, level_of_word
 from agent.logs.times import credible, from_access, from_iso, from_value, from_yearless
 from agent.ports import LogLine

@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 
-from agent.core.model import Contact, Escalation
+from agent.core.contact import Contact
+from agent.core.policy import Escalation
 from agent.core.rota import Override, Person, Schedule, next_change, on_call
 from agent.oncall.calendar import Event
 from agent.oncall.naming import of_nobody, shifts_of

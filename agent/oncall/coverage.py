@@ -6,8 +6,9 @@ from datetime import datetime
 from itertools import pairwise
 
 from agent.core.closed import closed_hours
+from agent.core.contact import Contact
 from agent.core.hours import next_edge
-from agent.core.model import Contact, Escalation, Policy
+from agent.core.policy import Escalation, Policy
 from agent.core.rota import Override, Schedule, shifts
 from agent.oncall.book import Book
 

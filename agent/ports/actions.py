@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol
 
-from agent.core.model import Outcome, Restart, Verdict, no_text
+from agent.core.commands import Outcome, Restart
+from agent.core.few import no_text
+from agent.core.result import Verdict
 from agent.ports.options import O
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, runtime_checkable
 
-from agent.core.model import Notice, no_text
+from agent.core.commands import Notice
+from agent.core.few import no_text
 from agent.ports.options import O
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Generic, Protocol
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports.beats import BeatBook
 from agent.ports.drills import DrillReport
 from agent.ports.http import HttpClient, Resolver

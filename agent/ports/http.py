@@ -6,7 +6,7 @@ from datetime import datetime
 from socket import socket
 from typing import Protocol
 
-from agent.core.model import no_figures, no_text
+from agent.core.few import no_figures, no_text
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from agent.core.model import no_text
+from agent.core.few import no_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from agent.core.commands import Notice, Restart
 from agent.core.events import Decision, Event
-from agent.core.model import Notice, Restart, ServiceState, Verdict
+from agent.core.result import Verdict
+from agent.core.state import ServiceState
 from agent.ports.actions import ActionOutcome
 from agent.ports.beats import BeatState
 from agent.ports.channels import Receipt

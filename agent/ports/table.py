@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.core.model import Health, ServiceState, Verdict, no_figures
+from agent.core.few import no_figures
+from agent.core.result import Verdict
+from agent.core.state import Health, ServiceState
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from agent.core.events import Event, EventKind, Quiet
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from agent.core.silence import LISTED_FOR, Silence, State, forgotten, without
 from agent.core.windows import Once, Window
 from agent.ports import ServiceRow, Store, StoreUnavailable

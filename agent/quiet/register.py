@@ -7,7 +7,7 @@ from datetime import datetime
 from agent.core.closed import closed_hours
 from agent.core.events import Quiet
 from agent.core.matchers import attributes
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from agent.core.silence import Silence, State
 from agent.core.windows import Span, Window
 from agent.quiet.index import Index

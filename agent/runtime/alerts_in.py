@@ -13,7 +13,8 @@ import structlog
 from agent.core.draft import shifted
 from agent.core.durations import format_duration
 from agent.core.events import Noted
-from agent.core.model import NO_TEXT, Policy
+from agent.core.few import NO_TEXT
+from agent.core.policy import Policy
 from agent.ports import AlertGroup, Store, StoreUnavailable, Taken
 from agent.runtime.alert_words import KIND, PER_ALERT, Told, in_words, ours, told
 from agent.runtime.clock import Clock

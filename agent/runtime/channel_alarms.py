@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from agent.core.commands import Notice
 from agent.core.draft import shifted
-from agent.core.model import Notice, Policy
+from agent.core.policy import Policy
 from agent.ports import DeliveryError, Receipt, Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.lane import lane_of

@@ -9,8 +9,7 @@ from typing import Any
 
 import pycurl
 
-from agent.core.few import Few
-from agent.core.model import NOTHING
+from agent.core.few import NOTHING, Few
 from agent.runtime.resolver import starved
 
 # libcurl's result codes by slug: https://curl.se/libcurl/c/libcurl-errors.html. Whatever is in none of these is

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from agent.ports import Delivery, DeliveryError, Receipt
 from agent.runtime.lane import Lane, LaneCalls, lane_of
 

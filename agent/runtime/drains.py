@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from agent.core.model import Restart, ServiceState, Stage
+from agent.core.commands import Restart
+from agent.core.state import ServiceState, Stage
 from agent.ports import ActionOutcome, Drain, NotDrained, Remediator, Store, StoreUnavailable
 from agent.runtime.clock import Clock
 from agent.runtime.probe import Watched

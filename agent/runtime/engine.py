@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from agent.core.commands import UNDONE, Command, Restart
+from agent.core.contact import Contact
 from agent.core.events import (
     ClockStepped,
     Context,
@@ -23,21 +25,9 @@ from agent.core.events import (
 )
 from agent.core.health import steady
 from agent.core.incident import decide
-from agent.core.model import (
-    UNDONE,
-    CheckResult,
-    CheckState,
-    Command,
-    Contact,
-    Escalation,
-    GroupRule,
-    Health,
-    Policy,
-    Restart,
-    ServiceState,
-    Stage,
-    Verdict,
-)
+from agent.core.policy import Escalation, GroupRule, Policy
+from agent.core.result import CheckResult, Verdict
+from agent.core.state import CheckState, Health, ServiceState, Stage
 from agent.ports import ServiceRow, Store, StoreUnavailable, VersionConflict
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from agent.core.budget import in_words
+from agent.core.commands import Restart
 from agent.core.events import Decision
-from agent.core.model import Restart, ServiceState
+from agent.core.state import ServiceState
 from agent.ports import ActionOutcome, Store, StoreUnavailable, VersionConflict
 from agent.runtime.host_budget import UNLIMITED, HostBudget
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import Vitals
 from agent.runtime.clock import Clock
 

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from agent.core.draft import shifted
 from agent.core.events import Noted, Quiet
-from agent.core.model import NO_TEXT, Gather, Incident, Policy
+from agent.core.few import NO_TEXT
+from agent.core.policy import Gather, Policy
+from agent.core.state import Incident
 from agent.core.storm import listed, tree
 from agent.ports import ServiceRow
 from agent.runtime.clock import Clock

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from agent.core.events import Group
-from agent.core.model import GroupRule, Health, ServiceState, Stage
+from agent.core.policy import GroupRule
+from agent.core.state import Health, ServiceState, Stage
 from agent.runtime.host_budget import UNLIMITED
 from agent.runtime.probe import Watched
 

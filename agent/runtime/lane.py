@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from agent.core.notices import UNDELIVERED
 from agent.core.schedule import MAX_TRIES, delay_before_try
 from agent.ports import Channel, DeliveryError, Receipt

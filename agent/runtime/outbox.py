@@ -9,9 +9,10 @@ from typing import Protocol
 
 import structlog
 
+from agent.core.commands import Command, Notice, NoticeKind, Outcome, Restart
 from agent.core.events import Input, NoticeDelivered, NoticeFailed, RestartFinished
-from agent.core.model import Command, Incident, Notice, NoticeKind, Outcome, Restart, ServiceState
 from agent.core.schedule import LONGEST_WAIT
+from agent.core.state import Incident, ServiceState
 from agent.ports import (
     ActionOutcome,
     Channel,

@@ -8,7 +8,8 @@ from math import inf
 from typing import Any
 
 from agent.core.events import Input
-from agent.core.model import CheckPolicy, CheckResult, Policy
+from agent.core.policy import CheckPolicy, Policy
+from agent.core.result import CheckResult
 from agent.ports import CheckRow, CheckType, Options, ServiceRow
 
 

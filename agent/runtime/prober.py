@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from agent.core.budget import in_words
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, Tools
 from agent.runtime.limits import Limits
 from agent.runtime.probe import Probe

@@ -4,7 +4,7 @@ import heapq
 from dataclasses import dataclass, field
 from itertools import count
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 
 URGENCY = {kind: number for number, kind in enumerate(NoticeKind)}
 URGENT = frozenset({NoticeKind.OPENED, NoticeKind.REMINDER})

@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from agent.core.budget import in_words
+from agent.core.commands import Outcome, Restart
 from agent.core.events import RestartAlong
-from agent.core.model import Outcome, Restart, RestartPolicy, Verdict
+from agent.core.policy import RestartPolicy
+from agent.core.result import Verdict
 from agent.ports import ActionOutcome
 from agent.runtime.clock import Clock
 from agent.runtime.drains import Drains

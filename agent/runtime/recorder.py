@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckRow, Run, Store, StoreUnavailable
 
 log = structlog.get_logger()

@@ -10,16 +10,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.core.events import Observed
-from agent.core.model import (
-    HANDED_OVER,
-    CheckPolicy,
-    CheckResult,
-    Policy,
-    ServiceState,
-    Stage,
-    Verdict,
-    no_text,
-)
+from agent.core.few import no_text
+from agent.core.policy import CheckPolicy, Policy
+from agent.core.result import HANDED_OVER, CheckResult, Verdict
+from agent.core.state import ServiceState, Stage
 from agent.ports import CheckRow, ServiceRow, Stored
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine

@@ -7,7 +7,8 @@ import structlog
 
 from agent.core.draft import shifted
 from agent.core.events import Noted, Parent, Quiet
-from agent.core.model import Escalation, EscalationStep, Health, Policy, ServiceState
+from agent.core.policy import Escalation, EscalationStep, Policy
+from agent.core.state import Health, ServiceState
 from agent.core.storm import Phase, Place, Root, Sick, Storm, StormRule, likely_root, resumed, step, tree
 from agent.ports import ServiceRow
 from agent.runtime.alert_words import KIND as ALERT

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from agent.core.events import Parent, Quiet
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from agent.core.storm import StormRule
 from agent.ports import ServiceRow
 from agent.runtime.clock import Clock

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from agent.core.commands import Command, Notice, NoticeKind, Restart
 from agent.core.events import Decision, Event
-from agent.core.model import Command, Notice, NoticeKind, Restart
 from agent.ports import ActionOutcome, BeatState, Outgoing, Receipt, Run, Stored, VersionConflict
 from agent.stores.rows import CANCELLED, CLAIMED, DEAD, DONE, PENDING, counts
 

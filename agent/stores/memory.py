@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 
+from agent.core.commands import Restart
 from agent.core.events import Decision, Event
-from agent.core.model import Restart
 from agent.ports import ActionOutcome, BeatState, Outgoing, Receipt, Run, Stored
 from agent.stores.ledger import Ledger
 

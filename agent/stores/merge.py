@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.core.model import Incident, ServiceState
+from agent.core.state import Incident, ServiceState
 from agent.ports import Beat, BeatState
 
 

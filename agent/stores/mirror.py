@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agent.core.model import Restart
+from agent.core.commands import Restart
 from agent.ports import BeatState, Outgoing, Stored
 from agent.stores.ledger import Changes, Ledger
 from agent.stores.merge import merge_beats, merge_states

@@ -24,8 +24,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from agent.core.commands import Restart
 from agent.core.events import Decision, Event
-from agent.core.model import Restart
 from agent.ports import ActionOutcome, BeatState, Outgoing, Receipt, Run, Store, Stored, StoreUnavailable
 from agent.stores.codec import clean
 from agent.stores.journal import Journal

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
+from agent.core.commands import Restart
 from agent.core.events import Event
-from agent.core.model import Restart
 from agent.ports import BeatState, Outgoing, Run, Stored
 from agent.stores.codec import from_micros, micros
 from agent.stores.rows import CANCELLED, CLAIMED, DEAD, DONE, OUTGOING, PENDING, event_rows, outgoing_row, service_row

@@ -6,8 +6,9 @@ from typing import Any
 import structlog
 from sqlalchemy import select
 
+from agent.core.commands import UNDONE, Notice, NoticeKind, Restart
 from agent.core.events import Event
-from agent.core.model import UNDONE, Notice, NoticeKind, Restart, ServiceState
+from agent.core.state import ServiceState
 from agent.ports import ActionOutcome, Outgoing, Receipt, Stored
 from agent.stores.codec import Unreadable, clean, decode, encode, from_micros, micros
 from agent.stores.schema import outbox

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from agent.core.commands import Restart
 from agent.core.events import Decision, Event
-from agent.core.model import Restart
 from agent.ports import ActionOutcome, BeatState, Outgoing, Receipt, Run, Stored
 from agent.stores import restore, sql_commands, sql_records
 from agent.stores.codec import clean, encode

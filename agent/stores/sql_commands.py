@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Insert, Table, and_, bindparam, case, delete, or_, select, update
 from sqlalchemy.dialects import sqlite
 
+from agent.core.commands import Command, NoticeKind, Restart
 from agent.core.events import Decision
-from agent.core.model import Command, NoticeKind, Restart
 from agent.ports import ActionOutcome, Outgoing, Receipt, Stored, VersionConflict
 from agent.stores.codec import clean, decode, encode, micros
 from agent.stores.rows import (

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, tuple_
 
 from agent.core.events import Event
-from agent.core.model import Verdict
+from agent.core.result import Verdict
 from agent.ports import BeatState, Run
 from agent.stores.codec import Unreadable, decode, from_micros, micros
 from agent.stores.rows import log

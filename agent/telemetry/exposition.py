@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import inf, isnan
 
-from agent.core.model import Health, Verdict
+from agent.core.result import Verdict
+from agent.core.state import Health
 from agent.ports import CheckRow, ServiceRow
 
 ROWS_PER_CHUNK = 500

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from agent.core.events import Event
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 
 Attributes = dict[str, str | int | float | bool]
 

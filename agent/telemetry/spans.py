@@ -22,7 +22,7 @@ from opentelemetry.trace import (
 
 from agent import __version__
 from agent.core.events import Event, EventKind
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.telemetry.otlp import Sender
 from agent.telemetry.semantics import Attributes, event_attributes, run_attributes
 from agent.telemetry.tracing import ProbeTrace

@@ -10,7 +10,7 @@ from random import getrandbits, random
 from typing import NamedTuple, Protocol
 
 from agent.core.events import Event
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 
 
 class ProbeTrace(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.core.events import Input
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from agent.operations import Operations
 from agent.ports import AlertIntake, BeatIntake, DrillBook, Notifying, OnCall, Said, ServiceRow, Store, Vitals
 from agent.quiet.desk import Desk

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from agent.core.budget import in_words
 from agent.core.events import Event, EventKind, Quiet
-from agent.core.model import Health, Incident
+from agent.core.state import Health, Incident
 from agent.ports import Run, ServiceRow, StoreUnavailable
 from agent.quiet.register import Reason
 from agent.web.deps import WebDeps

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from agent.core.model import Verdict
+from agent.core.result import Verdict
 from agent.ports import Run, ServiceRow
 
 NOTHING = "none"

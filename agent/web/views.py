@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.core.budget import in_words
-from agent.core.model import Health, Policy, Verdict
+from agent.core.policy import Policy
+from agent.core.result import Verdict
+from agent.core.state import Health
 from agent.ports import CheckRow, DrillOutcome, ServiceRow, Vitals
 
 WORST_FIRST = (Health.DOWN, Health.SUSPECT, Health.UNKNOWN, Health.DEGRADED, Health.PENDING, Health.UP)

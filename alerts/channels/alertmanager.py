@@ -18,7 +18,7 @@ from annotated_types import Gt
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
 from agent import __version__
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.durations import Duration
 from agent.outgoing import Answer, NotSent, request, web_address
 from agent.ports import ChannelType, DeliveryError, Options, Receipt

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from annotated_types import Gt
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.durations import Duration
 from agent.ports import ChannelType, DeliveryError, Options, Receipt
 from agent.threads import Busy, OwnThreads

@@ -8,7 +8,7 @@ from typing import Literal, TextIO
 
 from pydantic import Field
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import ChannelType, DeliveryError, Options, Receipt
 from agent.threads import Busy, OwnThreads
 from alerts.rendering import Line, Role, as_seen_here, layout

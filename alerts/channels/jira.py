@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import ChannelType, DeliveryError, Receipt
 from alerts.jira_api import JiraApi, JiraRefused
 from alerts.jira_options import JiraOptions, place_of

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Gt
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, model_validator
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.durations import Duration
 from agent.ports import ChannelType, DeliveryError, Options, Receipt
 from agent.threads import Busy, OwnThreads

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import ChannelType, DeliveryError, Desk, Receipt, Said
 from alerts.rendering import as_seen_here
 from alerts.slack_api import SlackApi

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from annotated_types import Gt
 from pydantic import Field
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from agent.durations import Duration
 from agent.outgoing import NotSent, SecretHeaders, SecretUrl, SigningSecret, request, web_address
 from agent.ports import ChannelType, DeliveryError, Options, Receipt

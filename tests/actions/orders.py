@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from agent.core.model import Outcome, Restart
+from agent.core.commands import Outcome, Restart
 from agent.ports import ActionOutcome
 
 ORDER = Restart(

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from agent.actions.children import Children
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ProcessSpec
 from tests.processes import alive, descriptors, eventually, marked, nothing_left, script
 

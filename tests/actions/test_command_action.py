@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.actions import ACTIONS
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
 from tests.processes import alive, eventually, marked, nothing_left, script

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.actions.docker import DOCKER
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome, Remediator
 from tests.actions.orders import ORDER, NoChildren
 from tests.dockerd import Docker, dockerd, why_not

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.actions.hook import HOOK, HookOptions, HookRestart
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
 from tests.servers import (

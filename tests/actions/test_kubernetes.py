@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.actions.kubernetes import KUBERNETES, KubernetesOptions, KubernetesRestart
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
 from tests.kubernetes_standin import DEPLOYMENT, PODS, TOKEN, ApiServer, deployment, kubernetes, pod

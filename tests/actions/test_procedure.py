@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from agent.actions import ACTIONS
 from agent.actions.procedure import Procedure
-from agent.core.model import Outcome, Restart, Verdict
+from agent.core.commands import Outcome, Restart
+from agent.core.result import Verdict
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
 from tests.processes import alive, executable

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from agent.actions import ACTIONS
 from agent.actions.systemd import SystemdRestart
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome
 from tests.actions.orders import ORDER, NoChildren
 from tests.evidence.fakeproc import FakeProc, stat

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 
 OPENED_AT = datetime(2026, 3, 1, 3, 12, 5, tzinfo=UTC)
 INCIDENT = "photos-api-20260301T031205.000Z"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt
 from alerts.channels.alertmanager import AlertmanagerChannel, AlertmanagerOptions
 from alerts.prometheus_alert import alert, is_label_name, label_name

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from agent.ports import DeliveryError
 from alerts.apprise_errors import why_not
 from alerts.channels.apprise import AppriseChannel, AppriseOptions, wording

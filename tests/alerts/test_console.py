@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.model import NoticeKind
+from agent.core.commands import NoticeKind
 from agent.ports import DeliveryError, Receipt
 from alerts.channels.console import ConsoleChannel, ConsoleOptions, console_text, wants_colour
 from tests.alerts.builders import FALLBACK, OPENED, RESOLVED, hostile

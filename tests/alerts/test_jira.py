@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt
 from alerts.channels.jira import LAG, JiraChannel
 from alerts.jira_options import JiraOptions

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.core.notices import UNDELIVERED
 from agent.ports import Receipt
 from alerts.rendering import NEVER_OPENED, as_seen_here, evidence, facts, headline, plain_text, title

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import Notice
+from agent.core.commands import Notice
 from agent.ports import DeliveryError, Receipt
 from alerts.channels.slack import SlackChannel, SlackOptions
 from tests.alerts.builders import NOTE, OPENED, OPENED_AT, REMINDER, RESOLVED, UPDATE, hostile

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from alerts.slack_blocks import WHOLE, Message, View, bare_message, date_token, escape, full_message, small_message
 from alerts.slack_buttons import carried
 from tests.alerts.builders import FALLBACK, INCIDENT, NOTE, OPENED, OPENED_AT, REMINDER, RESOLVED, UPDATE, hostile

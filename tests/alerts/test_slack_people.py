@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import DeliveryError
 from tests.alerts.builders import OPENED, REMINDER, RESOLVED, UPDATE
 from tests.alerts.slack_world import make_channel, slack_world

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import __version__
-from agent.core.model import NoticeKind
+from agent.core.commands import NoticeKind
 from agent.signing import signature
 from alerts.webhook_body import CLOUD_EVENT_TYPES, body, cloud_event, headers
 from tests.alerts.builders import NOTE, OPENED, OPENED_AT, hostile

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.ports import CheckContext, CheckType
 from agent.runtime.curl import CurlClient
 from agent.runtime.resolver import ThreadResolver

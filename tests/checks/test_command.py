@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from checks.command import COMMAND, CommandOptions
 from checks.command_output import Datum, parse_data, parse_output, values_of

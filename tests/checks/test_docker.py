@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from agent.containers import Container
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from checks.docker import DOCKER, DockerOptions, judge
 from tests.dockerd import Docker, dockerd, why_not

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, CheckType, ResolveError
 from agent.runtime.curl import CurlClient
 from checks.each_address import MOST

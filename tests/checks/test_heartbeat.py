@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.core.durations import parse_duration
-from agent.core.model import Verdict
+from agent.core.result import Verdict
 from agent.ports import Beat, BeatState, CheckContext
 from checks.heartbeat import HEARTBEAT, Judgement, judge
 from checks.heartbeat_due import HeartbeatOptions, expect

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from checks.http import HTTP
 from tests.checks.probing import run
 from tests.servers import (

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.core.durations import parse_duration
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, LogBook, LogLine
 from checks.log import LEVELS, LOG, LogOptions
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from checks._procfs import PAGE, TICKS, parse_stat, processes
 from checks.process import PROCESS, ProcessOptions

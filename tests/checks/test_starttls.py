@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from checks.starttls import PROTOCOLS
 from checks.tls import TLS, TlsOptions
 from tests import starttls_servers as servers

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from agent.supervisor_api import Program, SupervisordTarget
 from checks.supervisord import SUPERVISORD, judge

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, Tools
 from agent.units import NoUnit, parse_show, unit_name
 from checks.systemd import SYSTEMD, SystemdOptions, judge

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 from pydantic import ValidationError
 
-from agent.core.model import Verdict
+from agent.core.result import Verdict
 from agent.ports import CheckContext, ResolveError
 from checks.tcp import TCP
 from checks.tcp_options import TcpOptions, unescape

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from checks.tls import TLS, TlsOptions
 from tests.checks.probing import run
 from tests.servers import Authority, Pair, answering, closing, free_port, has_ipv6, self_signed, serve, silent

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from agent.config.model import Tables
-from agent.core.model import CheckResult
+from agent.core.result import CheckResult
 from agent.durations import Duration
 from agent.ports import ActionType, Channel, ChannelType, CheckContext, CheckType, ChildProcesses, Options, Remediator
 

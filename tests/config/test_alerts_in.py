@@ -9,7 +9,7 @@ import pytest
 
 from agent.config.alerts_in import AlertsInSpec
 from agent.config.diff import changes
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from tests.config.reading import complaints, read
 from tests.config.refusals import refusals
 

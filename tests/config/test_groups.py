@@ -8,7 +8,7 @@ import pytest
 from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
-from agent.core.model import GroupRule
+from agent.core.policy import GroupRule
 
 TWO = """
 services:

@@ -6,7 +6,7 @@ import pytest
 
 from agent.config.load import load
 from agent.config.model import ConfigError, Cron
-from agent.core.model import CheckPolicy, RestartPolicy
+from agent.core.policy import CheckPolicy, RestartPolicy
 from agent.ports import LogSpec, ProcessSpec
 from tests.config.reading import complaints, read
 from tests.config.small_tables import TABLES, HeartbeatOptions, HttpOptions, TcpOptions, WebhookOptions

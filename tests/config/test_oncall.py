@@ -7,7 +7,7 @@ import pytest
 
 from agent.config.diff import changes
 from agent.core.hours import Hours, parse_window
-from agent.core.model import Escalation, EscalationStep
+from agent.core.policy import Escalation, EscalationStep
 from agent.core.rota import Layer, Person
 from tests.config.reading import complaints, read
 from tests.config.refusals import refusals

@@ -8,7 +8,7 @@ import pytest
 from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import Config
-from agent.core.model import Gather
+from agent.core.policy import Gather
 from agent.core.storm import StormRule
 
 BASE = """

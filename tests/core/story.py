@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from agent.core.commands import Notice, NoticeKind, Outcome, Restart
+from agent.core.contact import Contact
 from agent.core.events import (
     Context,
     Decision,
@@ -18,20 +20,9 @@ from agent.core.events import (
     Ticked,
 )
 from agent.core.incident import decide
-from agent.core.model import (
-    CheckPolicy,
-    CheckResult,
-    Contact,
-    Health,
-    Notice,
-    NoticeKind,
-    Outcome,
-    Policy,
-    Restart,
-    RestartPolicy,
-    ServiceState,
-    Verdict,
-)
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
+from agent.core.result import CheckResult, Verdict
+from agent.core.state import Health, ServiceState
 
 START = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
 PASS, WARN, FAIL, UNKNOWN = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from agent.core.along import GRACE, own_step
+from agent.core.commands import Outcome
 from agent.core.events import Deployed, EventKind, Group, Quiet, RestartAlong, RestartFinished
-from agent.core.model import Mode, Outcome, RestartPolicy, Step
+from agent.core.policy import Mode, RestartPolicy, Step
 from tests.core.story import FAIL, PASS, Story, at, policy
 
 RESTART = RestartPolicy(action="systemd", at_most=2, backoff=timedelta(0), jitter=0)

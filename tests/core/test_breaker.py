@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from agent.core.commands import NoticeKind, Outcome
 from agent.core.events import Approved, Deployed, EventKind, Group, Observed, RestartFinished
-from agent.core.model import CheckPolicy, Health, Mode, NoticeKind, Outcome, Record, RestartPolicy, Step
+from agent.core.policy import CheckPolicy, Mode, RestartPolicy, Step
+from agent.core.state import Health, Record
 from tests.core.story import FAIL, PASS, Story, at, policy, result
 
 RESTART = RestartPolicy(action="systemd", backoff=timedelta(0))

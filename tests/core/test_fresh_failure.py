@@ -5,8 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from agent.core.commands import Outcome
 from agent.core.events import PolicyChanged
-from agent.core.model import Health, Outcome, RestartPolicy, Verdict
+from agent.core.policy import RestartPolicy
+from agent.core.result import Verdict
+from agent.core.state import Health
 from tests.core.story import FAIL, PASS, UNKNOWN, WARN, Story, at, policy
 
 

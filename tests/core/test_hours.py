@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.core.closed import closed_hours
 from agent.core.hours import Hours, Window, closed, ends_at, next_edge, parse_window
-from agent.core.model import Escalation, Policy
+from agent.core.policy import Escalation, Policy
 from tests.core.zones import ZONES
 
 BERLIN = "Europe/Berlin"

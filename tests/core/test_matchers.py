@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.matchers import Matcher, Matchers, Sign, attributes, parse, parse_all
-from agent.core.model import Policy
 from agent.core.patterns import quoted
+from agent.core.policy import Policy
 
 API = attributes(
     Policy(

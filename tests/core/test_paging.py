@@ -5,19 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from agent.core.commands import NoticeKind, Outcome
+from agent.core.contact import Contact
 from agent.core.events import Acknowledged, EventKind, Noted, Observed, Quiet, RestartAsked
-from agent.core.model import (
-    HEARTBEAT,
-    Contact,
-    Escalation,
-    EscalationStep,
-    Flapping,
-    Mode,
-    NoticeKind,
-    Outcome,
-    Policy,
-    RestartPolicy,
-)
+from agent.core.policy import Escalation, EscalationStep, Flapping, Mode, Policy, RestartPolicy
+from agent.core.result import HEARTBEAT
 from tests.core.story import FAIL, PASS, Story, at, policy, result
 
 MINUTE = 60

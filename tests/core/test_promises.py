@@ -5,15 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from agent.core.commands import NoticeKind, Outcome
 from agent.core.events import ClockStepped, EventKind, NoticeFailed, PolicyChanged, RestartFinished, ServiceRemoved
-from agent.core.model import (
-    CheckPolicy,
-    Health,
-    NoticeKind,
-    Outcome,
-    RestartPolicy,
-    ServiceState,
-)
+from agent.core.policy import CheckPolicy, RestartPolicy
+from agent.core.state import Health, ServiceState
 from tests.core.story import FAIL, PASS, UNKNOWN, WARN, Story, at, policy
 
 ONE_RESTART = RestartPolicy(action="process", at_most=1, backoff=timedelta(0))

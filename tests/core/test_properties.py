@@ -6,11 +6,14 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.commands import NoticeKind, Outcome
 from agent.core.draft import shifted
 from agent.core.events import ClockStepped, EventKind, PolicyChanged, ServiceRemoved
 from agent.core.health import steady
-from agent.core.model import CheckPolicy, CheckState, Health, NoticeKind, Outcome, RestartPolicy, Verdict
+from agent.core.policy import CheckPolicy, RestartPolicy
+from agent.core.result import Verdict
 from agent.core.schedule import MAX_TRIES, delay_before_try, phase
+from agent.core.state import CheckState, Health
 from tests.core.story import PASS, Story, at, policy
 
 VERDICTS = st.sampled_from(list(Verdict))

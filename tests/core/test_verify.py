@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.commands import Outcome
 from agent.core.events import Observed
-from agent.core.model import CheckPolicy, Outcome, RestartPolicy
+from agent.core.policy import CheckPolicy, RestartPolicy
 from tests.core.story import FAIL, PASS, WARN, Story, at, policy, result
 
 RESTART = RestartPolicy(action="systemd", jitter=0)

@@ -11,8 +11,10 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from agent.config.model import Cron, DrillSpec
+from agent.core.commands import NoticeKind
+from agent.core.contact import Contact
 from agent.core.events import Quiet
-from agent.core.model import CheckPolicy, Contact, Escalation, EscalationStep, NoticeKind, Policy, RestartPolicy
+from agent.core.policy import CheckPolicy, Escalation, EscalationStep, Policy, RestartPolicy
 from agent.operations import Refused
 from agent.ports import DeliveryError, DrillOutcome
 from tests.drills.site import legs

@@ -7,8 +7,10 @@ from typing import Any, cast
 import pytest
 
 from agent.config.model import AgentSpec, ChannelSpec, Config, Cron, DrillSpec, ServiceSpec
+from agent.core.commands import Notice, NoticeKind
+from agent.core.contact import Contact
 from agent.core.drills import MARK
-from agent.core.model import Contact, Escalation, EscalationStep, Notice, NoticeKind, Policy
+from agent.core.policy import Escalation, EscalationStep, Policy
 from agent.drills import notes
 from agent.drills.plan import CHANNELS, drilled, first_asked, other_way, wanted
 from agent.drills.timetable import first_due, is_due

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from agent.config.model import AgentSpec, ChannelSpec, Config, DrillSpec, ServiceSpec
+from agent.core.commands import Notice, NoticeKind
 from agent.core.events import Event, Input
-from agent.core.model import Notice, NoticeKind, Policy
+from agent.core.policy import Policy
 from agent.drills.book import Drills
 from agent.drills.course import Ground
 from agent.ports import DrillReport, ServiceRow, Store, Stored

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
 from agent.ports import CheckContext

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from agent.core.model import Contact, Escalation, EscalationStep
+from agent.core.contact import Contact
+from agent.core.policy import Escalation, EscalationStep
 from agent.core.rota import Override, Schedule
 from tests.oncall.duty import NOW, PRIMARY, Desk, override, utc
 

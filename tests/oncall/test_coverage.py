@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.hours import Hours, parse_window
-from agent.core.model import Escalation, EscalationStep, Policy
+from agent.core.policy import Escalation, EscalationStep, Policy
 from agent.core.rota import Layer, Override, Schedule
 from agent.oncall.book import Book
 from agent.oncall.coverage import Hole, channels_used, holes, routes

@@ -9,7 +9,7 @@ import pytest
 from agent.core.events import Quiet
 from agent.core.hours import Hours, parse_window
 from agent.core.matchers import parse
-from agent.core.model import Escalation
+from agent.core.policy import Escalation
 from agent.core.silence import LISTED_FOR, Silence, State
 from agent.core.windows import ByCron
 from agent.ports import StoreUnavailable

@@ -11,22 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.commands import Notice, NoticeKind, Outcome
+from agent.core.contact import Contact
 from agent.core.events import Acknowledged, Approved, Decision, Event, EventKind
 from agent.core.matchers import parse
-from agent.core.model import (
-    CheckPolicy,
-    Contact,
-    Escalation,
-    EscalationStep,
-    Mode,
-    Notice,
-    NoticeKind,
-    Outcome,
-    Policy,
-    RestartPolicy,
-    ServiceState,
-)
+from agent.core.policy import CheckPolicy, Escalation, EscalationStep, Mode, Policy, RestartPolicy
 from agent.core.silence import Silence
+from agent.core.state import ServiceState
 from agent.core.windows import Once, Span, Window
 from agent.quiet.book import Subject
 from agent.quiet.preview import LOOKED_BACK, covered, hidden, preview

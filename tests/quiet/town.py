@@ -6,7 +6,8 @@ from typing import Any
 
 from agent.core.events import Decision, Event, EventKind, Input
 from agent.core.matchers import parse
-from agent.core.model import Incident, Policy, ServiceState, Stage
+from agent.core.policy import Policy
+from agent.core.state import Incident, ServiceState, Stage
 from agent.core.windows import ByCron, Once, Recurrence, Window
 from agent.ports import ServiceRow
 from agent.quiet.book import Book, Subject

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.model import Flapping, Gather, Health, Notice, NoticeKind, Policy, Verdict
+from agent.core.commands import Notice, NoticeKind
+from agent.core.policy import Flapping, Gather, Policy
+from agent.core.result import Verdict
+from agent.core.state import Health
 from agent.core.storm import StormRule
 from agent.ports import AlertGroup, ForeignAlert, ServiceRow, Taken
 from agent.runtime.alert_words import told as words

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import Contact, Escalation, EscalationStep, NoticeKind, Policy
+from agent.core.commands import NoticeKind
+from agent.core.contact import Contact
+from agent.core.policy import Escalation, EscalationStep, Policy
 from agent.pagers import Pagers
 from agent.ports import DeliveryError, Vitals
 from agent.runtime.channel_alarms import ChannelAlarms

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent.core.commands import Notice, NoticeKind
 from agent.core.events import Input
-from agent.core.model import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt, Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.outbox import Outbox

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from agent.core.model import CheckPolicy, Outcome, Policy, RestartPolicy
+from agent.core.commands import Outcome
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.ports import NotDrained, StoreUnavailable
 from agent.runtime.drains import NOTE, Hook
 from agent.stores.memory import MemoryStore

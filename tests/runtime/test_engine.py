@@ -6,21 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from agent.core.commands import NoticeKind, Outcome
 from agent.core.events import Decision, EventKind, NoticeFailed, PolicyChanged, Ticked
-from agent.core.model import (
-    Asked,
-    CheckPolicy,
-    CheckState,
-    Health,
-    Incident,
-    NoticeKind,
-    Outcome,
-    Policy,
-    RestartPolicy,
-    ServiceState,
-    Stage,
-    Verdict,
-)
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
+from agent.core.result import Verdict
+from agent.core.state import Asked, CheckState, Health, Incident, ServiceState, Stage
 from agent.ports import CheckContext, StoreUnavailable, VersionConflict
 from agent.runtime.engine import HostBudget, related
 from agent.stores.memory import MemoryStore

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model import Outcome, Restart
+from agent.core.commands import Outcome, Restart
 from agent.ports import ActionOutcome, Store, StoreUnavailable
 from agent.runtime.fleet_budget import FleetBudget
 from agent.runtime.host_budget import UNLIMITED, HostBudget

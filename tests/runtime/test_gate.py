@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.gate import Gate, has_route, is_loopback

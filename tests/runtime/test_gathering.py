@@ -4,8 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from agent.core.commands import NoticeKind
+from agent.core.contact import Contact
 from agent.core.events import Acknowledged, EventKind
-from agent.core.model import Contact, Escalation, EscalationStep, Gather, NoticeKind, Policy, Stage
+from agent.core.policy import Escalation, EscalationStep, Gather, Policy
+from agent.core.state import Stage
 from agent.core.storm import StormRule
 from agent.runtime.gathering import gathered, group_of
 from tests.crowd import Crowd, many, policy

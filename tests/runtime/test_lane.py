@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from, tuples
 
-from agent.core.model import Notice, NoticeKind
+from agent.core.commands import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt
 from agent.runtime.lane import AT_ONCE, Lane, LaneCalls
 from tests.core.story import at

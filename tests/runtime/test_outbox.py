@@ -8,20 +8,10 @@ from typing import Any
 
 import pytest
 
+from agent.core.commands import Command, Notice, NoticeKind, Outcome, Restart
 from agent.core.events import Decision, Input, NoticeDelivered, NoticeFailed, RestartFinished
-from agent.core.model import (
-    Asked,
-    Command,
-    Incident,
-    Notice,
-    NoticeKind,
-    Outcome,
-    Restart,
-    ServiceState,
-    Stage,
-    Tried,
-)
 from agent.core.notices import UNDELIVERED
+from agent.core.state import Asked, Incident, ServiceState, Stage, Tried
 from agent.ports import ActionOutcome, DeliveryError, Outgoing, Receipt, StoreUnavailable, Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.outbox import AT_ONCE, STALE_ORDER, Outbox

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from agent.core.model import CheckPolicy, CheckResult, Verdict
+from agent.core.policy import CheckPolicy
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckContext, CheckRow, CheckType, Options, Tools
 from agent.runtime.limits import Limits
 from agent.runtime.probe import Probe

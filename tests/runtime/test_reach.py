@@ -1,6 +1,7 @@
 """What a restart may ask of the agent while it is under way."""
 
-from agent.core.model import CheckPolicy, Policy, Verdict
+from agent.core.policy import CheckPolicy, Policy
+from agent.core.result import Verdict
 from tests.virtual_time import in_virtual_time
 from tests.world import World
 

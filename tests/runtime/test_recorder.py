@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.ports import CheckRow, Run, StoreUnavailable
 from agent.runtime.recorder import REMEMBERED, Recorder, heartbeat
 from agent.stores.memory import MemoryStore

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckPolicy, CheckResult
+from agent.core.policy import CheckPolicy
+from agent.core.result import CheckResult
 from agent.core.schedule import phase
 from agent.ports import CheckContext, CheckRow, CheckType, Options
 from agent.runtime.calendar import CronSlots

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from agent.core.model import Health, NoticeKind, Policy, Stage
+from agent.core.commands import NoticeKind
+from agent.core.policy import Policy
+from agent.core.state import Health, Stage
 from agent.ports import CheckRow, ServiceRow
 from agent.runtime.recorder import Recorder
 from agent.runtime.signals import Signals

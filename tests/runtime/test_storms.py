@@ -7,14 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from agent.core.commands import NoticeKind
 from agent.core.events import EventKind
-from agent.core.model import (
-    CheckPolicy,
-    Escalation,
-    EscalationStep,
-    NoticeKind,
-    Stage,
-)
+from agent.core.policy import CheckPolicy, Escalation, EscalationStep
+from agent.core.state import Stage
 from agent.core.storm import StormRule
 from agent.runtime.probe import Probe
 from agent.runtime.storms import NAME, merged

@@ -7,7 +7,8 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.model import CheckPolicy, Notice, NoticeKind, Outcome, Policy, RestartPolicy
+from agent.core.commands import Notice, NoticeKind, Outcome
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.ports import DeliveryError
 from tests.virtual_time import in_virtual_time
 from tests.world import World

@@ -15,20 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.core.commands import Notice, NoticeKind
+from agent.core.contact import Contact
 from agent.core.events import Event, EventKind
-from agent.core.model import (
-    CheckPolicy,
-    Contact,
-    Escalation,
-    EscalationStep,
-    Flapping,
-    Gather,
-    Notice,
-    NoticeKind,
-    Policy,
-    RestartPolicy,
-    Stage,
-)
+from agent.core.policy import CheckPolicy, Escalation, EscalationStep, Flapping, Gather, Policy, RestartPolicy
+from agent.core.state import Stage
 from agent.core.storm import StormRule
 from tests.core.story import START
 from tests.night import Night, Place

@@ -8,7 +8,8 @@ from functools import partial
 
 from agent.actions.dependencies import DEPENDENCIES, DependenciesOptions, DependenciesRestart
 from agent.assembly import Ladder
-from agent.core.model import CheckPolicy, NoticeKind, Outcome, Policy, Restart, RestartPolicy, Step
+from agent.core.commands import NoticeKind, Outcome, Restart
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy, Step
 from tests.actions.orders import NoChildren
 from tests.virtual_time import in_virtual_time
 from tests.world import FakeRemediator, World

@@ -13,7 +13,7 @@ from time import process_time
 import pytest
 
 from agent.core.events import Event, EventKind
-from agent.core.model import CheckPolicy, Policy, RestartPolicy
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from tests.virtual_time import in_virtual_time
 from tests.world import World
 

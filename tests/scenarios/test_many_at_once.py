@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from agent.core.commands import Notice, NoticeKind
 from agent.core.events import EventKind
-from agent.core.model import Gather, Notice, NoticeKind
+from agent.core.policy import Gather
 from agent.core.storm import StormRule
 from agent.ports import Receipt
 from agent.runtime.storms import NAME

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.core.model import CheckPolicy, GroupRule, NoticeKind, Outcome, Policy, Restart, RestartPolicy
+from agent.core.commands import NoticeKind, Outcome, Restart
+from agent.core.policy import CheckPolicy, GroupRule, Policy, RestartPolicy
 from agent.ports import ActionOutcome
 from tests.virtual_time import in_virtual_time
 from tests.world import FakeRemediator, World

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from agent.core.commands import NoticeKind, Outcome, Restart
 from agent.core.events import EventKind
-from agent.core.model import CheckPolicy, NoticeKind, Outcome, Policy, Restart, RestartPolicy
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.ports import ActionOutcome
 from tests.scenarios.telling import lines, told
 from tests.virtual_time import in_virtual_time

@@ -4,7 +4,9 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.core.model import CheckPolicy, NoticeKind, Policy, RestartPolicy, Verdict
+from agent.core.commands import NoticeKind
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
+from agent.core.result import Verdict
 from agent.ports import DeliveryError
 from tests.virtual_time import in_virtual_time
 from tests.world import World

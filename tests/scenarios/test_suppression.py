@@ -3,8 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from agent.core.commands import NoticeKind
 from agent.core.events import EventKind
-from agent.core.model import CheckPolicy, Health, NoticeKind, Policy, RestartPolicy, Stage, Verdict
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
+from agent.core.result import Verdict
+from agent.core.state import Health, Stage
 from tests.core.story import START
 from tests.virtual_time import in_virtual_time
 from tests.world import World

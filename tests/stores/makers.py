@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from agent.core.commands import Notice, NoticeKind, Restart
 from agent.core.events import Decision, Event, EventKind
-from agent.core.model import Health, Incident, Notice, NoticeKind, Restart, ServiceState, Stage
+from agent.core.state import Health, Incident, ServiceState, Stage
 from agent.stores import MemoryStore, ResilientStore, SqlStore, open_store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from agent.core.commands import Notice, NoticeKind, Outcome, Restart
 from agent.core.events import Decision
-from agent.core.model import Notice, NoticeKind, Outcome, Restart
 from agent.ports import ActionOutcome, Outgoing, Receipt, StoreUnavailable, VersionConflict
 from agent.stores import MemoryStore, ResilientStore, SqlStore
 from agent.stores.journal import Journal

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.commands import Notice, Restart
 from agent.core.events import Event
-from agent.core.model import Notice, Restart, ServiceState
+from agent.core.state import ServiceState
 from agent.ports import ActionOutcome, BeatState, Receipt
 from agent.stores.codec import Unreadable, clean, decode, encode, from_micros, micros
 from tests.stores.makers import down, event

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from agent.core.model import NoticeKind, Outcome, ServiceState, Verdict
+from agent.core.commands import NoticeKind, Outcome
+from agent.core.result import Verdict
+from agent.core.state import ServiceState
 from agent.ports import ActionOutcome, Beat, BeatState, Receipt, Run, VersionConflict
 from tests.stores.makers import T0, AnyStore, at, decided, down, event, healthy, notice, restart, told
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.model import Asked, Health, ServiceState, Tried
+from agent.core.state import Asked, Health, ServiceState, Tried
 from agent.ports import Beat, BeatState
 from agent.stores.merge import merge_beats, merge_states
 from tests.stores.makers import at, down, healthy

@@ -11,7 +11,8 @@ from time import monotonic
 
 import pytest
 
-from agent.core.model import Outcome, Verdict
+from agent.core.commands import Outcome
+from agent.core.result import Verdict
 from agent.ports import ActionOutcome, Outgoing, Receipt, Run, VersionConflict
 from agent.stores import ResilientStore, SqlStore
 from tests.stores import faults

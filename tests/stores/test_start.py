@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model import Incident
+from agent.core.state import Incident
 from agent.ports import Beat, BeatState, Outgoing, Receipt, VersionConflict
 from agent.stores import ResilientStore, SqlStore
 from tests.stores import faults

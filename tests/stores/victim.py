@@ -9,7 +9,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from agent.core.model import Outcome
+from agent.core.commands import Outcome
 from agent.ports import ActionOutcome
 from agent.stores import open_store
 from tests.stores.makers import decided, down, notice, restart

@@ -11,7 +11,7 @@ from tests.systemd.machine import wait_for
 _RESTART = """import asyncio, json, sys
 from datetime import UTC, datetime
 from agent.actions import ACTIONS
-from agent.core.model import Restart
+from agent.core.commands import Restart
 action = ACTIONS["systemd"]
 options = action.options.model_validate({"unit": sys.argv[1], "scope": "user"})
 order = Restart(key="k", service="mine", incident="i", action="systemd", attempt=1, at=datetime.now(UTC))

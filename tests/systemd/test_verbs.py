@@ -10,7 +10,7 @@ from tests.systemd.host import SLEEP, UNITS, WANTED, Host
 _ORDER = """import asyncio, json, sys
 from datetime import UTC, datetime
 from agent.actions import ACTIONS
-from agent.core.model import Restart
+from agent.core.commands import Restart
 action = ACTIONS["systemd"]
 options = action.options.model_validate(json.loads(sys.argv[1]))
 order = Restart(key="k", service="mine", incident="i", action="systemd", attempt=1, at=datetime.now(UTC))

@@ -14,7 +14,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent.core.events import Event, EventKind
-from agent.core.model import Health, Incident, ServiceState, Stage, Verdict
+from agent.core.result import Verdict
+from agent.core.state import Health, Incident, ServiceState, Stage
 from agent.ports import CheckRow, DrillLeg, DrillOutcome, DrillReport, ServiceRow, Vitals
 from agent.telemetry.catalogue import METRICS
 from agent.telemetry.metrics import Metrics, wants_openmetrics

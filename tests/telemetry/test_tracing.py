@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from agent.core.events import Event, EventKind
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.telemetry.logging import configure
 from agent.telemetry.otlp import QuietExporter
 from agent.telemetry.semantics import address, run_attributes, without_credentials

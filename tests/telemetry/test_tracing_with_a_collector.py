@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.events import Event, EventKind
-from agent.core.model import CheckResult, Verdict
+from agent.core.result import CheckResult, Verdict
 from agent.telemetry.tracing import Tracing
 
 

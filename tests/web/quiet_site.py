@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.core.model import Policy
+from agent.core.policy import Policy
 from agent.quiet.book import Book, Subject
 from agent.quiet.desk import Desk
 from agent.web.api import WebDeps

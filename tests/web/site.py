@@ -7,21 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from agent.core.commands import Outcome
 from agent.core.events import Input
-from agent.core.model import (
-    Asked,
-    CheckPolicy,
-    CheckState,
-    Health,
-    Incident,
-    Outcome,
-    Policy,
-    RestartPolicy,
-    ServiceState,
-    Stage,
-    Tried,
-    Verdict,
-)
+from agent.core.policy import CheckPolicy, Policy, RestartPolicy
+from agent.core.result import Verdict
+from agent.core.state import Asked, CheckState, Health, Incident, ServiceState, Stage, Tried
 from agent.operations import Refused
 from agent.operator import Operator
 from agent.ports import CheckRow, ServiceRow, Vitals

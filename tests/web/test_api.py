@@ -10,8 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
+from agent.core.commands import Notice, NoticeKind
 from agent.core.events import Decision, Event, EventKind
-from agent.core.model import Health, Notice, NoticeKind, ServiceState, Verdict
+from agent.core.result import Verdict
+from agent.core.state import Health, ServiceState
 from agent.ports import Run, StoreUnavailable
 from agent.stores.memory import MemoryStore
 from agent.web.answers import accepts_gzip, json_list, to_json

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent.core.events import Acknowledged, Approved, Deployed, RestartAsked
-from agent.core.model import Approval, Incident, Policy, RestartPolicy, ServiceState, Stage
+from agent.core.policy import Policy, RestartPolicy
+from agent.core.state import Approval, Incident, ServiceState, Stage
 from agent.ports import ServiceRow
 from tests.web.site import NOW, Site, serving
 

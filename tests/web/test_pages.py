@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agent.core.events import Event, EventKind
-from agent.core.model import Acknowledgement, Asked, Health, Stage, Verdict
+from agent.core.result import Verdict
+from agent.core.state import Acknowledgement, Asked, Health, Stage
 from agent.ports import Run
 from agent.web.pages import MOST_UNWELL, MOST_WELL, headline, in_full
 from agent.web.strip import spoken, strip

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.core.events import Event, EventKind
-from agent.core.model import Health, Verdict
+from agent.core.result import Verdict
+from agent.core.state import Health
 from tests.web.site import NOW, Browser, Site, a_check, a_service, serving, some_services
 
 NASTY = 'quote " backslash \\ line\nfeed ☃ %s'

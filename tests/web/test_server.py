@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from agent.core.model import Health
+from agent.core.state import Health
 from agent.web import answers
 from agent.web import server as ours
 from agent.web.api import create_app
