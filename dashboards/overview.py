@@ -17,6 +17,7 @@ from dashboards.panels import (
     Query,
     bars,
     figure,
+    lines,
     listing,
     timeline,
 )
@@ -46,9 +47,9 @@ NOT_PASSING = f"(codeblue_check_verdict{{{SERVICES}}} > 0)"
 
 def build() -> model.Dashboard:
     rows = {
-        "Now": [*_services_now(), *_pages_now()],
+        "Now": [*_services_now(), *_pages_now(), _quiet_now()],
         "What is wrong": [_services_that_are_not_up(), _checks_that_do_not_pass(), _health_over_time()],
-        "Incidents, restarts, pages": [_incidents(), _restarts(), _messages(), _detection()],
+        "Incidents, restarts, pages": [_incidents(), _restarts(), _messages(), _detection(), _quiet_over_time()],
         "Checks": check_panels(),
     }
     return frame(OVERVIEW_UID, ABOUT, rows, with_services=True, since="now-3h")
@@ -123,6 +124,26 @@ def _pages_now() -> list[Panel]:
             red_from=[(1, RED)],
         ),
     ]
+
+
+def _quiet_now() -> Panel:
+    def by(kind: str) -> str:
+        return or_zero(f'sum(codeblue_quiet_services{{{AGENTS}, kind="{kind}"}})')
+
+    return figure(
+        "Quiet services",
+        "Services that nobody is paged about now, whatever happens to them, by what keeps them quiet, and the silences "
+        "in force. Blue: there are some; the status page, `codeblue silence list` and `codeblue maintenance list` say "
+        "which, why, by whom and until when.",
+        Query(by("silence"), "silenced"),
+        Query(by("maintenance"), "under maintenance"),
+        Query(by("hours"), "outside their hours"),
+        Query(or_zero(f'sum(codeblue_silences{{{AGENTS}, state="active"}})'), "silences in force"),
+        red_from=[(1, BLUE)],
+        well=GREY,
+        span=24,
+        height=3,
+    )
 
 
 def _services_that_are_not_up() -> Panel:
@@ -238,5 +259,17 @@ def _detection() -> Panel:
         Query(f"histogram_quantile(0.95, {grew})", "95 %"),
         unit="s",
         red_from=[(15, ORANGE), (60, RED)],
-        span=24,
+        span=12,
+        height=8,
+    )
+
+
+def _quiet_over_time() -> Panel:
+    return lines(
+        "Quiet services over time",
+        "Services that nobody was paged about, by what kept them quiet. An incident without a page began while this "
+        "was above zero: `codeblue explain SERVICE` says whether it was the reason.",
+        Query(f"sum by (kind) (codeblue_quiet_services{{{AGENTS}}})", "{{kind}}"),
+        stacked=True,
+        colors={"silence": BLUE, "maintenance": PURPLE, "hours": GREY},
     )

@@ -222,23 +222,25 @@ def _wait_for_prometheus(here: Night) -> None:
             return
 
 
-def _hold_a_drill(here: Night) -> None:
-    """One that fails: two of the channels take nothing."""
-    url = f"http://127.0.0.1:{here.ports['agent']}/api/drills"
-    asked = urllib.request.Request(url, b'{"service": "photos", "by": "alice"}', {"Content-Type": "application/json"})
+def _order(here: Night, path: str, status: int, **what: str) -> None:
+    url = f"http://127.0.0.1:{here.ports['agent']}/api/{path}"
+    asked = urllib.request.Request(url, json.dumps(what).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(asked, timeout=10) as answer:
-        assert answer.status == 202
+        assert answer.status == status
 
 
 def _let_it_happen(here: Night, config: Path, agent: subprocess.Popen[bytes]) -> None:
     up = 'codeblue_service_health{service="photos", health="up"} == 1'
     here.until(f"max_over_time(timestamp({up})[5m:15s])", within=40)
     here.until("codeblue_detection_seconds_count == 0")
+    _order(here, "silences", 201, match="service=~report|host", **{"for": "1h"})
+    _order(here, "maintenance", 201, match="service=host", **{"for": "1h"})
     Photos.broken = True
     here.until('codeblue_restarts_total{outcome="failed"}')
     here.until('codeblue_notices_total{channel="gone", outcome="dead"}')
     here.until('codeblue_notices_total{channel="closed", outcome="retried"}')
-    _hold_a_drill(here)
+    here.until('codeblue_quiet_services{kind="silence"} == 2')
+    _order(here, "drills", 202, service="photos", by="alice")  # one that fails: two of the channels take nothing
     here.until("codeblue_drill_success == 0")
     config.write_text(config.read_text() + "\nservicess: []\n")
     agent.send_signal(signal.SIGHUP)

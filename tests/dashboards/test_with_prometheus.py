@@ -173,6 +173,18 @@ def test_the_table_of_services_that_are_not_up_says_since_when(tonight: Night) -
     assert rows["D"]["photos"] == 1
 
 
+def test_services_that_nobody_is_paged_about_are_counted_by_what_keeps_them_quiet(tonight: Night) -> None:
+    overview = dict(boards())["overview"]
+    panel = next(panel for panel in overview["panels"] if panel["title"] == "Quiet services")
+    shown = {target["legendFormat"]: tonight.now(chosen(target["expr"])) for target in panel["targets"]}
+    assert {name: [float(each["value"][1]) for each in found] for name, found in shown.items()} == {
+        "silenced": [2],
+        "under maintenance": [1],
+        "outside their hours": [0],
+        "silences in force": [1],
+    }
+
+
 def test_a_name_that_nobody_exports_would_be_noticed(tonight: Night) -> None:
     assert soon(lambda: tonight.now("codeblue_check_mises"), within=0.5) == []
     assert soon(lambda: tonight.lately('codeblue_check_misses{chekc="http"}'), within=0.5) == []

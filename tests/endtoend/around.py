@@ -66,6 +66,7 @@ class Service:
     delay: float = 0.0
     port: int = 0
     asked: list[float] = field(default_factory=list)  # monotonic times of its requests
+    traceparents: list[str] = field(default_factory=list)  # and their W3C trace contexts
     _closing: Event = field(default_factory=Event)
 
     @property
@@ -78,6 +79,7 @@ class Service:
         class Handler(_Quiet):
             def do_GET(self) -> None:
                 service.asked.append(monotonic())
+                service.traceparents.append(self.headers["traceparent"] or "")
                 status, delay = service.status, service.delay
                 service._closing.wait(delay)
                 self.answer(status)

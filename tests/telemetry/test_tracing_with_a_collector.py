@@ -1,11 +1,8 @@
-"""A collector that others wrote (rotel) takes our traces and prints what it understood."""
+"""A collector that others wrote takes our traces and prints what it understood."""
 
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,48 +10,13 @@ import pytest
 from agent.core.events import Event, EventKind
 from agent.core.result import CheckResult, Verdict
 from agent.telemetry.tracing import Tracing
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+from tests.collector import collecting
 
 
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    spec = find_spec("rotel")
-    assert spec is not None, "rotel is not installed: it is among the development dependencies"
-    assert spec.origin is not None
-    port, printed = free_port(), tmp_path / "collector.out"
-    command = [
-        str(Path(spec.origin).parent / "rotel-agent"),
-        "start",
-        "--exporter",
-        "blackhole",
-        "--batch-timeout",
-        "20ms",
-    ]
-    command += ["--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}"]
-    command += ["--debug-log", "traces", "--debug-log-verbosity", "detailed", "--pid-file", str(tmp_path / "pid")]
-    with printed.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=tmp_path)
-        try:
-            wait_for_port(port)
-            yield f"http://127.0.0.1:{port}", printed
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, "the collector does not listen"
-            time.sleep(0.02)
+    with collecting(tmp_path) as found:
+        yield found
 
 
 def test_a_collector_takes_a_whole_incident_as_one_trace(collector: tuple[str, Path]) -> None:
