@@ -52,9 +52,10 @@ from agent.runtime.channel_alarms import ChannelAlarms
 from agent.runtime.clock import Clock
 from agent.runtime.curl import CurlClient
 from agent.runtime.drains import Drains
-from agent.runtime.engine import Engine, HostBudget
+from agent.runtime.engine import Engine
 from agent.runtime.fleet_budget import FleetBudget
 from agent.runtime.gate import Gate
+from agent.runtime.host_budget import HostBudget
 from agent.runtime.lane import lane_of
 from agent.runtime.limits import Limits
 from agent.runtime.notify import Notifier
@@ -142,13 +143,13 @@ class App:
         self.scheduler = Scheduler(self.clock, self.prober.start, self.metrics.observe_lateness)
         self.engine.outlet = self.outbox
         self.drains = Drains(self.store, self.clock, self.engine.table)
-        self.reach = AgentReach(self.clock, self.engine, self.outbox, self.prober, self.drains)
-        self.outbox.refusal = lambda order: self.fleet.refusal(order, self.clock.now())
-        self.outbox.settled = lambda order, outcome: self.fleet.settled(order, outcome, self.clock.now())
+        self.reach = AgentReach(self.clock, self.engine, self.outbox.restarts, self.prober, self.drains)
+        self.outbox.restarts.refusal = lambda order: self.fleet.refusal(order, self.clock.now())
+        self.outbox.restarts.settled = lambda order, outcome: self.fleet.settled(order, outcome, self.clock.now())
         self.budgets()
         self.duty = Duty(self.clock.now, self.store, self.vitals)
         self.silences = Book(store=self.store, now=self.clock.now, services=self._subjects, changed=self.engine.review)
-        self.engine.quiet = self._quiet
+        self.engine.contexts.quiet = self._quiet
         self.bus.subscribe(self.silences.on_event)
         self.desk = QuietDesk(self.silences, self.engine.tell)
         self.metrics.silences, self.metrics.quiet = self.silences.counts, self.silences.quiet_counts
@@ -165,7 +166,7 @@ class App:
         self.use_people()
         self.signals = Signals(self.engine, self.clock, self.rows, self.recorder.record)
         self.alarms = ChannelAlarms(self.signals, self.vitals, self.clock, self._alarm_policy)
-        self.outbox.refused, self.outbox.taken = self._refused, self.alarms.taken
+        self.outbox.notices.refused, self.outbox.notices.taken = self._refused, self.alarms.taken
         self.pagers.proven, self.pagers.failed = self.alarms.verified, self.alarms.failed
         self.alerts_in = AlertsIn(self.signals, self.store, self.clock, self.engine.tell, self.metrics.count_alerts)
         self.together = Together(self.engine, self.clock, self.signals, config.storm)
@@ -174,7 +175,7 @@ class App:
         self.ping = Ping(self.vitals, self.clock.now, self._pinged, self.metrics.count_ping, redact)
         self.ping.use(agent.ping)
         self.engine.run_again = self.prober.start_confirming
-        self.engine.host_trouble = lambda: self.vitals.host_trouble
+        self.engine.contexts.host_trouble = lambda: self.vitals.host_trouble
         self.housekeeping = self._housekeeping()
         self.pulse = Pulse(
             clock=self.clock,
@@ -200,7 +201,7 @@ class App:
     def _pinged(self) -> Facts:
         """What the ping address is told beside the vitals."""
         incidents = sum(row.state.incident is not None for row in self.rows.values())
-        waiting = self.outbox.waiting()
+        waiting = self.outbox.lanes.waiting()
         return Facts(agent=self.config.agent.name, services=len(self.rows), incidents=incidents, waiting=waiting)
 
     def _housekeeping(self) -> Housekeeping:
@@ -248,7 +249,7 @@ class App:
         return Desk(
             operations=self.operator,
             note=self._note,
-            contacts=lambda: self.engine.contacts,
+            contacts=lambda: self.engine.contexts.contacts,
             count=self.metrics.count_answer,
         )
 
@@ -448,7 +449,7 @@ class App:
         """Put the configuration's people, schedules and windows in force; what was made by hand stays."""
         self.silences.configure(self.config.maintenance)
         self.duty.configure(self.config.people, self.config.schedules, self.config.calendars)
-        self.engine.reach, self.engine.contacts = self.duty.book.reach, self.duty.book.contacts
+        self.engine.contexts.reach, self.engine.contexts.contacts = self.duty.book.reach, self.duty.book.contacts
 
     def watch(self, table: Mapping[str, Watched]) -> None:
         for name, watched in table.items():

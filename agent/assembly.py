@@ -31,10 +31,10 @@ from agent.ports import (
 )
 from agent.runtime.alerts_in import About, AlertRule
 from agent.runtime.drains import Drained, Drains, Hook
-from agent.runtime.engine import related
 from agent.runtime.gate import is_loopback
 from agent.runtime.lane import lane_of
 from agent.runtime.probe import Probe, Watched
+from agent.runtime.relations import related
 
 UNSTORED = 0
 

@@ -123,7 +123,7 @@ class Housekeeping:
         self.retention = retention
 
     async def every_second(self) -> None:
-        self._vitals.oldest_page = self._outbox.oldest_page()
+        self._vitals.oldest_page = self._outbox.lanes.oldest_page()
         if self._vitals.scheduler_stalled > 0:
             self._vitals.scheduler_stalled = self._stalled()  # a freeze that is over is over
         await self._gate.look_again()

@@ -67,7 +67,7 @@ class Notifier:
                 per_second=spec.per_second or spec.type.per_second,
                 people=tuple(person for person, one in config.people.items() if name in one.contacts),
                 trouble=self._vitals.channel_trouble.get(name, ""),
-                waiting=self._outbox.waiting(name),
+                waiting=self._outbox.lanes.waiting(name),
                 last=self._outbox.deliveries.last.get(name),
             )
             for name, spec in config.channels.items()
@@ -81,7 +81,7 @@ class Notifier:
         contact = _contact(config, channel, person)
         if self._outbox.deliveries.busy(channel):
             raise Refused(f"a test of {channel} is under way: wait for its end")
-        ahead = self._outbox.waiting(channel)
+        ahead = self._outbox.lanes.waiting(channel)
         notice = self._notice(contact, by, config.agent.name)
         began = monotonic()
         trial = await self._outbox.try_out(notice, self._within)

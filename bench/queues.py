@@ -156,7 +156,7 @@ async def _behind_updates(folder: Path, updates: int, pages: int) -> Waits:
         for first in range(0, updates, CHUNK):
             await desk.decide(*(notice(NoticeKind.UPDATE, n) for n in range(first, min(updates, first + CHUNK))))
         outcome = await _pages(desk, receiver, Waits(f"{updates:,} queued updates"), pages)
-        outcome.seen = f"{desk.outbox.waiting():,} still waited at the end"
+        outcome.seen = f"{desk.outbox.lanes.waiting():,} still waited at the end"
         await desk.close()
         return outcome
 
@@ -170,7 +170,7 @@ async def _after_a_restart(folder: Path, pages: int) -> Waits:
         await desk.outbox.recover({})
         taken = time.monotonic() - begin
         outcome = await _pages(desk, receiver, Waits("the same after a restart of the agent"), pages, first=pages)
-        outcome.seen = f"{desk.outbox.waiting():,} waiting at the end; taken up in {taken:.1f} s"
+        outcome.seen = f"{desk.outbox.lanes.waiting():,} waiting at the end; taken up in {taken:.1f} s"
         await desk.close()
         return outcome
 

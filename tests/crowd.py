@@ -49,7 +49,7 @@ class Crowd(World):
     async def before_watching(self) -> None:
         self.signals = Signals(self.engine, self.clock, self.rows, Recorder(self.store).record)
         self.together = Together(self.engine, self.clock, self.signals, self.rule)
-        self.engine.quiet = self._quiet
+        self.engine.contexts.quiet = self._quiet
 
     def restore(self, stored: Mapping[str, Stored]) -> None:
         self.signals.restore(stored)

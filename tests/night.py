@@ -154,8 +154,8 @@ class Night(Crowd):
         await super().before_watching()
         for place in self.places.values():
             place.begin(self.fate, self.clock.now())
-        self.engine.reach = self._reach
-        self.engine.contacts = {"alice": {"sms": "+1", "mail": "a@example.org"}, "bob": {"sms": "+2"}}
+        self.engine.contexts.reach = self._reach
+        self.engine.contexts.contacts = {"alice": {"sms": "+1", "mail": "a@example.org"}, "bob": {"sms": "+2"}}
         self.book = Book(
             store=self.store, now=self.clock.now, services=self._subjects, changed=lambda: self.engine.review()
         )

@@ -16,8 +16,9 @@ from agent.ports import ServiceRow, StoreUnavailable, Vitals
 from agent.runtime.beats import Beats
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
-from agent.runtime.engine import Engine, HostBudget
+from agent.runtime.engine import Engine
 from agent.runtime.gate import Gate
+from agent.runtime.host_budget import HostBudget
 from agent.runtime.notify import Notifier
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Watched

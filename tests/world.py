@@ -29,13 +29,15 @@ from agent.ports import (
 from agent.runtime.bus import Bus
 from agent.runtime.clock import Clock
 from agent.runtime.drains import Drained, Drains, Hook
-from agent.runtime.engine import Engine, HostBudget, related
+from agent.runtime.engine import Engine
 from agent.runtime.gate import Gate
+from agent.runtime.host_budget import HostBudget
 from agent.runtime.limits import Limits
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Probe, Watched
 from agent.runtime.prober import Prober
 from agent.runtime.reach import AgentReach
+from agent.runtime.relations import related
 from agent.stores.memory import MemoryStore
 from tests.core.story import START
 
@@ -143,7 +145,7 @@ class World:
         self.prober = Prober(
             cast(Tools, None), Limits(100, 100), lambda _: Trace(), lambda p, r, began, _: self._observe(p, r, began)
         )
-        self.reach = AgentReach(self.clock, self.engine, self.outbox, self.prober, self.drains)
+        self.reach = AgentReach(self.clock, self.engine, self.outbox.restarts, self.prober, self.drains)
         self.engine.outlet = self.outbox
         self.engine.budget(1000, timedelta(hours=1), self.groups)
         self.engine.run_again = self.prober.start_confirming
@@ -181,10 +183,14 @@ class World:
 
     async def die(self) -> None:
         """kill -9: nothing is finished, nothing is noted."""
-        for task in [*self._tasks, *self.engine._tasks, *self.prober._tasks.values(), *self.outbox._orders]:
+        for task in [
+            *self._tasks,
+            *self.engine.inboxes.tasks,
+            *self.prober._tasks.values(),
+            *self.outbox.restarts.tasks,
+        ]:
             task.cancel()
-        for lane in self.outbox._lanes.values():
-            await lane.stop()
+        await self.outbox.lanes.stop()
         await asyncio.sleep(0)
         self.engine.table.clear()
 

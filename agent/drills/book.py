@@ -63,7 +63,9 @@ class Drills:
         if (running := self._running.get(f"{KIND}:{of}")) is not None:
             raise Refused(f"a drill for {called(of)} is being held: {running.id}")
         now, spec = self._ground.clock.now(), self._config.drill
-        policy = drilled(self._config, of, policy, lambda escalation: self._ground.engine.reach(escalation, now))
+        policy = drilled(
+            self._config, of, policy, lambda escalation: self._ground.engine.contexts.reach(escalation, now)
+        )
         course = Course(self._ground, of, by, policy, spec.within, spec.seen)
         self._running[course.name] = course
         task = asyncio.get_running_loop().create_task(self._hold(course), name=course.name)

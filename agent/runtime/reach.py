@@ -13,9 +13,9 @@ from agent.ports import ActionOutcome
 from agent.runtime.clock import Clock
 from agent.runtime.drains import Drains
 from agent.runtime.engine import Engine
-from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Probe, Watched
 from agent.runtime.prober import Prober
+from agent.runtime.restarts import Restarts
 
 PASSING = (Verdict.PASS, Verdict.WARN)
 
@@ -23,10 +23,10 @@ PASSING = (Verdict.PASS, Verdict.WARN)
 class AgentReach:
     """`ports.Reach` over the running parts."""
 
-    def __init__(self, clock: Clock, engine: Engine, outbox: Outbox, prober: Prober[Any], drains: Drains) -> None:
+    def __init__(self, clock: Clock, engine: Engine, restarts: Restarts, prober: Prober[Any], drains: Drains) -> None:
         self._clock = clock
         self._engine = engine
-        self._outbox = outbox
+        self._restarts = restarts
         self._prober = prober
         self._drains = drains
 
@@ -58,13 +58,15 @@ class AgentReach:
         table = self._engine.table
         watched = table.get(service)
         found = [table[name] for name in (watched.upstream if watched else ()) if name in table]
-        able = [each for each in found if each.policy.restart is not None and each.row.name in self._outbox.remediators]
+        able = [
+            each for each in found if each.policy.restart is not None and each.row.name in self._restarts.remediators
+        ]
         return sorted(able, key=lambda each: len(each.upstream))
 
     async def _restart(self, parent: Watched, order: Restart) -> tuple[Outcome, str]:
         name, policy = parent.row.name, parent.policy.restart
         key = f"{order.key}/{name}"
-        ended = self._outbox.outcome_of(key)
+        ended = self._restarts.outcome_of(key)
         try:
             event = RestartAlong(
                 at=self._clock.now(), key=key, by=order.service, part_of=order.key, incident=order.incident

@@ -18,8 +18,8 @@ STORMS_EVERY = 1.0  # seconds
 
 
 class Together:
-    """Both of them behind the engine's hooks. `also_upstream` and `turned` are set here; `quiet` is for whoever
-    asks all that may withhold a page, one after the other."""
+    """Both behind the engine's hooks. What else stands upstream of a service, and `turned`, are set here; `quiet`
+    is for whoever asks all that may withhold a page, one after the other."""
 
     def __init__(self, engine: Engine, clock: Clock, signals: Signals, rule: StormRule | None) -> None:
         self.storms = Storms(engine, clock, signals, rule)
@@ -27,7 +27,7 @@ class Together:
         self._engine = engine
         self._clock = clock
         self._looked_at = float("-inf")
-        engine.also_upstream = self.parents
+        engine.upstream.also = self.parents
         engine.turned = self.turned
 
     def turned(self, watched: Watched) -> None:

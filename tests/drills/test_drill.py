@@ -146,7 +146,7 @@ async def test_silences_do_not_withhold_it(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         await here.app.operator.silence("team=photos", "alice", span=timedelta(hours=1))
         web = here.app.engine.table["web"]
-        assert here.app.engine.quiet(web.row, web.policy, here.app.clock.now()) is not None
+        assert here.app.engine.contexts.quiet(web.row, web.policy, here.app.clock.now()) is not None
         assert (await here.drill()).outcome is DrillOutcome.PASSED
 
 

@@ -38,7 +38,7 @@ def test_while_everything_is_down_and_silent_a_drill_still_goes_through() -> Non
         town = Town(WEB)
         await town.boot()
         silent = Quiet(why="silenced")
-        town.engine.quiet = lambda _, policy, __: None if policy.drill else silent
+        town.engine.contexts.quiet = lambda _, policy, __: None if policy.drill else silent
         town.down.add("web")
         await town.live(60)
         report = await town.ended(town.drills.hold("web", "alice"))
@@ -110,7 +110,7 @@ def test_only_whoever_is_asked_first_is_drilled_even_when_nobody_answers() -> No
         town = Town(replace(WEB, escalation=escalation), drill=DrillSpec(seen=timedelta(hours=2)))
         town.channel("sms")
         await town.boot()
-        town.engine.reach = lambda *_: reach
+        town.engine.contexts.reach = lambda *_: reach
         report = await town.ended(town.drills.hold("web", "alice"), within=9000)
         assert legs(report)["seen"] == "failed"
         assert {notice.person for notice in town.sent("sms", drills=True)} == {"alice"}

@@ -58,7 +58,7 @@ class Fed(World):
         self.signals = Signals(self.engine, self.clock, self.rows, Recorder(self.store).record)
         self.alerts = AlertsIn(self.signals, self.store, self.clock, self.engine.tell)
         self.together = Together(self.engine, self.clock, self.signals, None)
-        self.engine.quiet = self.together.quiet
+        self.engine.contexts.quiet = self.together.quiet
         await self.alerts.load(self.rule)
         self.signals.restore(await self.store.load())
         self.together.restore()

@@ -37,7 +37,7 @@ class Told(World):
         self.rows: dict[str, Any] = {}
         self.signals = Signals(self.engine, self.clock, self.rows, Recorder(self.store).record)
         self.alarms = ChannelAlarms(self.signals, self.vitals, self.clock, told_by)
-        self.outbox.refused, self.outbox.taken = self.alarms.refused, self.alarms.taken
+        self.outbox.notices.refused, self.outbox.notices.taken = self.alarms.refused, self.alarms.taken
         self.signals.restore(await self.store.load())
 
     async def live(self, seconds: float) -> None:
@@ -197,7 +197,7 @@ def test_it_survives_a_kill_and_is_not_told_twice() -> None:
 def test_an_address_that_is_unknown_is_told_of_and_the_channel_of_others_is_not() -> None:
     async def story(world: Told) -> None:
         steps = (EscalationStep(notify=("person:alice",), wait=timedelta(minutes=5)),)
-        world.engine.reach = lambda *_: {
+        world.engine.contexts.reach = lambda *_: {
             "person:alice": (Contact(channel="mail", to="gone@example.com", person="alice"),)
         }
         await world.engine.unwatch("web")
@@ -206,7 +206,7 @@ def test_an_address_that_is_unknown_is_told_of_and_the_channel_of_others_is_not(
         )
         await world.die()
         await world.boot()
-        world.engine.reach = lambda *_: {
+        world.engine.contexts.reach = lambda *_: {
             "person:alice": (Contact(channel="mail", to="gone@example.com", person="alice"),)
         }
         world.channels["mail"].errors.append(UNKNOWN)

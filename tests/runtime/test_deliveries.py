@@ -108,7 +108,7 @@ def test_a_test_that_arrives_is_told_and_leaves_no_trace_in_store_or_core() -> N
         assert (trial.tries, trial.error, trial.given_up) == (0, None, False)
         assert (life.told, await life.store.pending(), await life.store.dead_letters()) == ([], [], [])
         assert life.counted == [("oncall", "test", "delivered")]
-        assert life.outbox.waiting() == 0
+        assert life.outbox.lanes.waiting() == 0
 
     living(story)
 
@@ -147,7 +147,7 @@ def test_what_could_not_be_sent_in_time_is_taken_back_and_never_comes() -> None:
         assert not life.outbox.deliveries.busy("oncall"), "another one may be made"
         await asyncio.sleep(600)
         assert life.channel.sent == []
-        assert life.outbox.waiting() == 0
+        assert life.outbox.lanes.waiting() == 0
 
     living(story)
 

@@ -12,7 +12,8 @@ from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.core.result import Verdict
 from agent.core.state import Asked, CheckState, Health, Incident, ServiceState, Stage
 from agent.ports import CheckContext, StoreUnavailable, VersionConflict
-from agent.runtime.engine import HostBudget, related
+from agent.runtime.host_budget import HostBudget
+from agent.runtime.relations import related
 from agent.stores.memory import MemoryStore
 from tests.core.story import START, at
 from tests.virtual_time import in_virtual_time
@@ -286,7 +287,7 @@ class TestPromise2TheBudgetOfTheHost:
             await world.live(15)
             world.down.add("api")
             await world.live(9)
-            assert world.engine._budget.left(world.clock.now()) == 1 - len(world.state("api").restarts)
+            assert world.engine.commits.budget.left(world.clock.now()) == 1 - len(world.state("api").restarts)
             await world.die()
 
         in_virtual_time(story())
@@ -478,12 +479,13 @@ class TestReloadOfOneService:
             await down_at(world, "api")
             await world.live(9)
             watched = world.engine.table["api"]
-            version, state, left = watched.version, watched.row.state, world.engine._budget.left(world.clock.now())
+            version, state = watched.version, watched.row.state
+            left = world.engine.commits.budget.left(world.clock.now())
             world.engine.watch(watched)
             await world.engine.quiesce()
             assert watched.row.state.incident == state.incident
             assert watched.version >= version
-            assert world.engine._budget.left(world.clock.now()) == left
+            assert world.engine.commits.budget.left(world.clock.now()) == left
             await world.die()
 
         in_virtual_time(story())
@@ -512,7 +514,7 @@ class TestReloadOfOneService:
             await world.engine.unwatch("api")
             await world.live(60)
             assert len(world.remediators["api"].orders) == 1
-            assert world.outbox._orders == set()
+            assert world.outbox.restarts.tasks == set()
             row = (await world.store.outgoing([world.remediators["api"].orders[0].key])).popitem()[1]
             assert row.status == "done"
             await world.die()

@@ -253,7 +253,7 @@ def test_a_louder_update_asks_whoever_is_on_call_now() -> None:
         await world.boot()
         world.channels["sms"] = world.channels["oncall"]
         world.outbox.use({"sms": (world.channels["oncall"], 25.0)}, world.remediators)
-        world.engine.reach = lambda *_: {"oncall:ops": (Contact(channel="sms", to="+49", person=on_call[0]),)}
+        world.engine.contexts.reach = lambda *_: {"oncall:ops": (Contact(channel="sms", to="+49", person=on_call[0]),)}
         await world.live(15)
         world.down = {"s000"}
         await world.live(60)

@@ -14,7 +14,8 @@ from agent.core.notices import UNDELIVERED
 from agent.core.state import Asked, Incident, ServiceState, Stage, Tried
 from agent.ports import ActionOutcome, DeliveryError, Outgoing, Receipt, StoreUnavailable, Vitals
 from agent.runtime.clock import Clock
-from agent.runtime.outbox import AT_ONCE, STALE_ORDER, Outbox
+from agent.runtime.outbox import Outbox
+from agent.runtime.restarts import AT_ONCE, STALE_ORDER
 from agent.stores.memory import MemoryStore
 from tests.core.story import START, at
 from tests.virtual_time import in_virtual_time
@@ -133,10 +134,9 @@ class Life:
         self.outbox.offer(commands)
 
     async def die(self) -> None:
-        for task in self.outbox._orders:
+        for task in self.outbox.restarts.tasks:
             task.cancel()
-        for lane in self.outbox._lanes.values():
-            await lane.stop()
+        await self.outbox.lanes.stop()
 
     async def became(self, command: Command) -> Outgoing:
         return (await MemoryStore.outgoing(self.store, [command.key]))[command.key]
@@ -652,9 +652,9 @@ class TestTheAgeOfAPage:
             life.channel.broken = DeliveryError("server", retryable=True)
             await life.offer(PAGE, page(NoticeKind.NOTE, 2), page(NoticeKind.RESOLVED, 3))
             await asyncio.sleep(100)
-            assert life.outbox.oldest_page() == pytest.approx(100, abs=1)
+            assert life.outbox.lanes.oldest_page() == pytest.approx(100, abs=1)
             life.outbox.cancel([PAGE.key])
-            assert life.outbox.oldest_page() == 0, "nobody waits for what was taken back"
+            assert life.outbox.lanes.oldest_page() == 0, "nobody waits for what was taken back"
             await life.die()
 
         lived(story)

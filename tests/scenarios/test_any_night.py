@@ -106,7 +106,7 @@ def test_in_the_morning_all_is_closed_once_and_nothing_was_done_twice(faults: li
             sent = Counter(notice.key for notice in channel.sent)
             kills = sum(fault == "kill" for fault, _ in faults)
             assert max(sent.values(), default=0) <= 1 + kills
-        assert world.outbox.waiting() == 0
+        assert world.outbox.lanes.waiting() == 0
         await world.die()
 
     in_virtual_time(night())

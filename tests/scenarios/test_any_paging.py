@@ -182,7 +182,7 @@ def lived(setting: Setting, story: Story, folder: Path) -> tuple[Night, list[Eve
         await here.begin()
         await told(here, story)
         await morning(here, setting.last_points)
-        assert here.outbox.waiting() == 0, "something is still waiting"
+        assert here.outbox.lanes.waiting() == 0, "something is still waiting"
         events = await here.store.history(None, since=START, limit=100_000)
         open_ones = [name for name, watched in here.engine.table.items() if watched.row.state.incident is not None]
         assert open_ones == [], "an incident is open in the morning"

@@ -128,11 +128,11 @@ def test_inputs_by_the_thousand_leave_nothing_behind() -> None:
             await fleet.live(120)
         assert len(fleet.seen(EventKind.CLOSED)) == 1000
         assert all(not watched.inbox and watched.task is None for watched in fleet.engine.table.values())
-        assert fleet.engine._waking == {}
-        assert fleet.engine._tasks == set()
-        assert fleet.outbox.waiting() == 0
-        assert fleet.outbox._orders == set()
-        assert fleet.outbox._ours == set()
+        assert fleet.engine.wakes.waiting == {}
+        assert fleet.engine.inboxes.tasks == set()
+        assert fleet.outbox.lanes.waiting() == 0
+        assert fleet.outbox.restarts.tasks == set()
+        assert fleet.outbox.notices.ours == set()
         largest = max(len(state.restarts) + len(state.checks) for state in map(fleet.state, fleet.policies))
         assert largest <= 2, "its one check and its one restart of the hour"
         await fleet.die()

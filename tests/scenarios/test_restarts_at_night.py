@@ -107,7 +107,7 @@ def test_the_disk_fills_while_restarts_are_tried_and_they_end_at_once() -> None:
         world = World(API)
         trouble = ""
         await world.boot()
-        world.engine.host_trouble = lambda: trouble
+        world.engine.contexts.host_trouble = lambda: trouble
         await world.live(15)
         world.down.add("api")
         await world.live(20)

@@ -299,7 +299,7 @@ def test_a_host_that_is_full_pages_and_restarts_nothing() -> None:
     async def night() -> None:
         world = World(service())
         await world.boot()
-        world.engine.host_trouble = lambda: "out of disk: / is 99.9 % full"
+        world.engine.contexts.host_trouble = lambda: "out of disk: / is 99.9 % full"
         await world.live(15)
         world.down.add("api")
         await world.live(30)
