@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Self
 import orjson
 from rich.console import Console
 from rich.text import Text
+
+from agent.commands.show import OF_ONE_CHECK
 
 TOLD = {  # events that the timeline shows, and how
     "missed": ("✗", "yellow"),
@@ -102,8 +104,7 @@ class DemoAgent:
             self._facts.append(fact)
             self._news.notify_all()
         if kind in TOLD and self._telling:
-            mark, style = TOLD[kind]
-            self._say(Text.assemble((f"{mark} ", style), (f"{fact.service:<8}", "bold"), fact.text))
+            self._say(told(entry))
 
     def _read_pages(self) -> None:
         """The console channel: what people would see of it."""
@@ -174,6 +175,13 @@ class DemoAgent:
 
     def pid_of(self, process: str) -> int:
         return self._pids[process]
+
+
+def told(entry: Mapping[str, Any]) -> Text:
+    """A line of the timeline, from one of the agent's log. Of several checks it says which one is meant."""
+    mark, style = TOLD[entry["event"]]
+    check = f"{entry['check']}: " if entry["event"] in OF_ONE_CHECK else ""
+    return Text.assemble((f"{mark} ", style), (f"{entry['service']:<8}", "bold"), check, entry["text"])
 
 
 def _answers(url: str) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 from agent.assembly import log_path
 from agent.commands.show import COLORS
 from agent.config.model import Config
+from agent.config.nearest import did_you_mean
 from agent.core.durations import parse_duration
 from agent.logs import query as stored
 from agent.ports import LogLine
@@ -40,6 +41,7 @@ def search(
         raise fail(str(error), 2) from None
     _print(reversed(found), as_json)
     if not found:
+        _known(config, service, fail)
         raise fail(f"no line matches since {begin:%Y-%m-%d %H:%M} UTC")
 
 
@@ -47,13 +49,22 @@ def tail(config: Config, service: str | None, lines: int, level: str, follow: bo
     """Print the last lines, and with `follow` the next ones until interrupted."""
     path = log_path(config)
     try:
-        _print(stored.tail(path, service, lines=lines, level=level), as_json)
+        found = list(stored.tail(path, service, lines=lines, level=level))
+        if not found:
+            _known(config, service, fail)
+        _print(found, as_json)
         if follow:
             _print(stored.follow(path, service, level=level), as_json)
     except stored.LogQueryError as error:
         raise fail(str(error), 2) from None
     except KeyboardInterrupt:
         return
+
+
+def _known(config: Config, service: str | None, fail: Fail) -> None:
+    """Nothing found is no news where the service is misspelt. One that was removed may still have lines."""
+    if service is not None and service not in config.services:
+        raise fail(f"there is no service {service!r}{did_you_mean(service, config.services)}", 2)
 
 
 def _print(lines: Iterable[LogLine], as_json: bool) -> None:

@@ -56,8 +56,11 @@ def deployed(
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Say that a service is being deployed. Or restarted by hand: its misses restart nothing for a while."""
+    from agent.commands.silence import clock_here
+
     answer = asked(config, "/api/deployed", body={"service": service, "for": span, "by": by}, service=service)
-    out.print(f"{service}: nothing is restarted until {answer['until']}")
+    clock, until = clock_here(""), answer["until"]
+    out.print(f"{service}: nothing is restarted until {clock.at(until)} {clock.zone} ({clock.left(until)} left)")
 
 
 def restart(

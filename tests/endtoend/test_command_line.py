@@ -1,6 +1,7 @@
 """The command line as people and scripts use it: piped, with typos, against a live agent."""
 
 import json
+import re
 
 import pytest
 
@@ -118,6 +119,8 @@ def test_an_outage_as_the_command_line_tells_it(make_agent: MakeAgent, web: Serv
         found = json.loads(cli(agent, "incidents", "--json").stdout)
         assert [one["service"] for one in found["open"]] == ["web"]
         assert "503" in no_colours(cli(agent, "incidents").stdout)
+        ours = no_colours(cli(agent, "deployed", "web").stdout)
+        assert re.fullmatch(r"web: nothing is restarted until .*\d\d:\d\d \S+ \((2 min|1 min \d+ s) left\)\n", ours)
         why = no_colours(cli(agent, "explain", "web").stdout)
         assert "http: missed beat 1 of 2" in why
         assert "asked hook to page" in why
@@ -182,6 +185,10 @@ def test_log_lines_are_found_while_the_agent_runs_and_when_it_does_not(make_agen
     assert len(cli(agent, "logs", "tail", "--level", "error").stdout.splitlines()) == 1
     nothing = cli(agent, "logs", "search", "water")
     assert (nothing.returncode, nothing.stdout) == (1, "")
+    for slip in (["search", "fire", "--service", "wbe"], ["tail", "wbe", "--follow"]):
+        said = cli(agent, "logs", *slip)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert "there is no service 'wbe': did you mean 'web'?" in said.stderr
 
 
 def finds_the_error(agent: Agent) -> None:
