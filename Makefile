@@ -34,7 +34,7 @@ lint: $(VENV)/.installed-dev
 
 test: $(VENV)/.installed-dev lint  ## linters, types, import rules and every test
 	./tests/install-debian-packages
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3
 
 bench: $(VENV)/.installed-dev  ## codeblue beside Prometheus + blackbox_exporter and monit, on this machine
 	./tests/install-debian-packages bench

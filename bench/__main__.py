@@ -34,7 +34,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--targets", nargs="+", type=int, default=[1000, 10_000], help="numbers of targets")
     parser.add_argument("--hanging", nargs="+", type=float, default=[0.0, 0.05], help="parts that never answer")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the window that is measured")
-    parser.add_argument("--victims", type=int, default=30, help="targets that are switched off after the window")
+    parser.add_argument("--victims", type=int, default=200, help="targets that are switched off after the window")
     parser.add_argument("--beats", type=float, default=3400.0, help="heartbeats a second, for 10 s")
     parser.add_argument("--alone", type=int, default=200, help="services that fail one after another")
     parser.add_argument("--together", type=int, default=500, help="services that fail in the same moment")

@@ -9,6 +9,10 @@ pair = Authority(tmp_path).issue("localhost", days=-1)      # certificates, expi
 
 import asyncio
 import contextlib
+import errno
+import itertools
+import os
+import random
 import socket
 import ssl
 import struct
@@ -25,12 +29,21 @@ NGINX = "/usr/sbin/nginx"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+FIRST_PORT, PORTS_EACH, PROCESSES = 12_000, 2_500, 8  # below the range from which the kernel takes ports by itself
+_numbers = itertools.count(random.SystemRandom().randrange(PORTS_EACH))
+
+
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port on which nothing listens just now."""
+    """A port on which nothing listens just now, and that is given to nobody else: neither by the kernel to whoever
+    connects or binds without a wish, nor to tests that run in another process beside this one."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.bind((address, 0))
-        return int(listener.getsockname()[1])
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
+    for number in itertools.islice(_numbers, PORTS_EACH):
+        port = FIRST_PORT + process * PORTS_EACH + number % PORTS_EACH
+        with socket.socket(family, socket.SOCK_STREAM) as listener, contextlib.suppress(OSError):
+            listener.bind((address, port))
+            return port
+    raise OSError(errno.EADDRNOTAVAIL, f"none of {PORTS_EACH} ports can be bound at {address}")
 
 
 def has_ipv6() -> bool:

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -207,9 +207,25 @@ async def test_a_real_zombie_named_by_its_pidfile_is_a_failure(tmp_path: Path) -
         assert (await run(pidfile=tmp_path / "pid")).reason == "zombie"
 
 
-async def test_the_agent_does_not_find_itself_by_its_arguments() -> None:
-    own = b" ".join(Path("/proc/self/cmdline").read_bytes().rstrip(b"\0").split(b"\0")).decode()  # noqa: ASYNC240
-    assert (await run(cmdline=f"^{re.escape(own)}$")).reason == "missing"
+ROOT = Path(__file__).parents[2]
+LOOKING_FOR_ITS_ARGUMENTS = """
+import asyncio, sys
+from tests.checks.test_process import run
+print(asyncio.run(run(cmdline=sys.argv[1])).reason)
+"""
+
+
+def test_the_agent_does_not_find_itself_by_its_arguments(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", LOOKING_FOR_ITS_ARGUMENTS, str(tmp_path)]
+
+    def look() -> str:
+        return subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    assert look() == "missing\n"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)]) as other:
+        found = look()
+        other.kill()
+    assert found == "ok\n", "another one with the same arguments is found"
 
 
 async def test_a_look_at_proc_does_not_stop_the_event_loop() -> None:
