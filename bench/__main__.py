@@ -20,17 +20,19 @@ from bench.measure import Outcome, Plan, measure
 from bench.paging import paging, paging_table
 from bench.queues import waits, waits_table
 from bench.report import machine, table
+from bench.soak.run import Soak, soak
 from bench.systems import SYSTEMS
 from bench.targets import NGINX
 
 BEATS, DECISIONS, PAGING = "heartbeats", "decisions", "paging"
+SOAK = "soak"  # only where it is asked for: it finds faults, and measures nothing
 PARTS = (*SYSTEMS, BEATS, DECISIONS, PAGING)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("systems", nargs="*", default=[], help=f"of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("systems", nargs="*", default=[], help=f"of: {', '.join(PARTS)} (default: all), or {SOAK}")
     parser.add_argument("--targets", nargs="+", type=int, default=[1000, 10_000], help="numbers of targets")
     parser.add_argument("--hanging", nargs="+", type=float, default=[0.0, 0.05], help="parts that never answer")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the window that is measured")
@@ -41,11 +43,13 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--incidents", type=int, default=1000, help="services that go down within a minute, for paging")
     parser.add_argument("--updates", type=int, default=100_000, help="updates that are queued before the pages")
     parser.add_argument("--pages", type=int, default=50, help="pages behind them, one after another")
+    parser.add_argument("--minutes", type=float, default=10.0, help="length of a soak")
+    parser.add_argument("--seed", type=int, default=1, help="of a soak: the same one breaks the same things")
     parser.add_argument("--keep", type=Path, help="keep configurations and logs in this folder")
     chosen = parser.parse_args(given)
-    unknown = [name for name in chosen.systems if name not in PARTS]
+    unknown = [name for name in chosen.systems if name not in (*PARTS, SOAK)]
     if unknown:
-        parser.error(f"unknown system {unknown[0]!r}: expected some of {', '.join(PARTS)}")
+        parser.error(f"unknown system {unknown[0]!r}: expected some of {', '.join((*PARTS, SOAK))}")
     chosen.systems = chosen.systems or [*PARTS]
     return chosen
 
@@ -59,8 +63,8 @@ def plans(chosen: argparse.Namespace) -> list[Plan]:
     ]
 
 
-async def bench(chosen: argparse.Namespace, folder: Path) -> None:
-    """Run all plans, say how it goes, and print the table."""
+async def bench(chosen: argparse.Namespace, folder: Path) -> int:
+    """Run all plans, say how it goes, and print the tables. Returns how often a soak found a rule broken."""
     started = time.monotonic()
 
     def say(text: str) -> None:
@@ -89,23 +93,29 @@ async def bench(chosen: argparse.Namespace, folder: Path) -> None:
         say("paging")
         place = folder / PAGING
         print(waits_table(await waits(place / "queues", chosen.updates, chosen.pages)), flush=True)
-        print(paging_table(await paging(place / "slack", chosen.incidents)))
+        print(paging_table(await paging(place / "slack", chosen.incidents)), flush=True)
+    if SOAK not in chosen.systems:
+        return 0
+    report = await soak(Soak(seed=chosen.seed, seconds=chosen.minutes * 60), folder / SOAK, say)
+    print(report, flush=True)
+    return report.violations
 
 
 def main() -> None:
     chosen = arguments()
     # parts of the agent run within this process: its log would stand between the tables
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    if not Path(NGINX).exists():
+    if chosen.systems != [SOAK] and not Path(NGINX).exists():
         sys.exit(f"{NGINX} is missing: run tests/install-debian-packages bench as root")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
     folder = chosen.keep or Path(tempfile.mkdtemp(prefix="codeblue-bench-"))
     try:
-        asyncio.run(bench(chosen, folder.resolve()))
+        broken = asyncio.run(bench(chosen, folder.resolve()))
     finally:
         if not chosen.keep:
             shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if broken else 0)
 
 
 if __name__ == "__main__":
