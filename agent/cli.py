@@ -43,6 +43,9 @@ THIS = Path(sys.executable).with_name("codeblue")
 
 def main() -> None:
     """The script's entry point."""
+    from agent.telemetry.logging import configure
+
+    configure("warning", json=False)  # to standard error: what is printed may be read by a script
     app()
 
 

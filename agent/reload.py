@@ -1,6 +1,7 @@
 """Reload: parse all, validate all, swap. A bad file leaves the old configuration in force, and says so."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -10,11 +11,12 @@ from agent.assembly import alert_rule, assemble, beat_tokens, owners
 from agent.config.diff import Changes, changes
 from agent.config.last_good import keep
 from agent.config.load import load
-from agent.config.model import Config, ConfigError
+from agent.config.model import ConfigError
 from agent.runtime.memory import settle
 
 log = structlog.get_logger()
 
+MOST_PROBLEMS = 100  # in one line of the log
 MANY = 1000  # services: after a change of so many, memory is put in order as after the start
 
 
@@ -25,7 +27,9 @@ class Reloader:
         self._app = app
         self._path = path
         self._one_at_a_time = asyncio.Lock()
-        self._seen = fingerprint(app.config, path)
+        self._files: set[Path] = set()
+        self._seen: tuple[object, ...] = ()
+        self._watch(app.config.files)
 
     async def reload(self) -> bool:
         """Put the file in force. False, and nothing is changed, when it cannot be used."""
@@ -44,7 +48,7 @@ class Reloader:
         """Reload a second after any of the configuration's files, or what their folders hold, has changed."""
         while True:
             await asyncio.sleep(1.0)
-            now = await asyncio.to_thread(fingerprint, self._app.config, self._path)
+            now = await asyncio.to_thread(self._look)
             if now != self._seen:
                 self._seen = now
                 log.info("config_changed")
@@ -52,16 +56,20 @@ class Reloader:
 
     async def _reload(self) -> bool:
         app = self._app
-        self._seen = fingerprint(app.config, self._path)
+        before = await asyncio.to_thread(self._look)
+        files: tuple[Path, ...] = ()
         try:
             new = await asyncio.to_thread(load, self._path, TABLES)
+            files = new.files
+            await asyncio.to_thread(self._watch, files, before)
             app.hide_secrets(new)
             difference = changes(app.config, new)
             names = (*difference.channels.added, *difference.channels.changed)
             connected = await app.pagers.connect(new.channels[name] for name in names)
         except ConfigError as error:
-            self.refused(str(error))
-            log.error("config_refused", problems=[str(problem) for problem in error.problems])
+            self.refused(error.brief(), error.files or files)
+            problems = [str(problem) for problem in error.problems[:MOST_PROBLEMS]]
+            log.error("config_refused", count=len(error.problems), problems=problems)
             return False
         for name in difference.needs_restart:
             log.warning("config_needs_restart", setting=f"agent.{name}", why="it is only read at start")
@@ -73,17 +81,29 @@ class Reloader:
         await app.alarms.keep(new.channels)
         if sum(map(len, (difference.services.added, difference.services.removed, difference.services.changed))) >= MANY:
             settle()
-        self._seen = fingerprint(new, self._path)
         app.vitals.config_trouble = ""
         app.metrics.config_read(success=True)
         await asyncio.to_thread(keep, new)
         log.info("config_reloaded", services=len(new.services), changed=bool(difference))
         return True
 
-    def refused(self, why: str) -> None:
-        """Say that what the files say is not in force, until it is."""
+    def refused(self, why: str, files: tuple[Path, ...] = ()) -> None:
+        """Say that what the files say is not in force, until it is. `files` are those that have to be mended."""
+        if files:
+            self._watch(files)
         self._app.vitals.config_trouble = why
         self._app.metrics.config_read(success=False)
+
+    def _watch(self, files: Iterable[Path], before: object = None) -> None:
+        """From now on these are looked at. `before` is what was seen before they were read: what has changed since may
+        not have been read."""
+        still = before is None or self._look() == before
+        self._files = {self._path, *files}
+        self._seen = self._look() if still else ()
+
+    def _look(self) -> tuple[object, ...]:
+        """What changes when one of the files is edited, or something comes or goes in one of the folders."""
+        return tuple((file, _stat(file)) for file in sorted(self._files))
 
 
 async def _apply(app: App, difference: Changes) -> None:
@@ -119,11 +139,6 @@ async def _apply(app: App, difference: Changes) -> None:
         probe.removed = True
     app.scheduler.remove(gone)
     app.scheduler.add(probe for key, probe in after.items() if before.get(key) is not probe)
-
-
-def fingerprint(config: Config, path: Path) -> tuple[object, ...]:
-    """What changes when a file of the configuration is edited, or one comes or goes in a folder that it includes."""
-    return tuple(map(_stat, sorted({path, *config.files})))
 
 
 def _stat(file: Path) -> tuple[int, int, int] | None:

@@ -132,7 +132,7 @@ def _headers(options: HttpOptions, traceparent: str) -> tuple[str, ...]:
     auth = options.auth
     if auth and auth.bearer:
         lines.append(f"Authorization: Bearer {auth.bearer.get_secret_value()}")
-    elif auth and auth.password:
+    elif auth and auth.password is not None:  # it may be empty: some APIs take a key as the user
         pair = f"{auth.user}:{auth.password.get_secret_value()}".encode()
         lines.append(f"Authorization: Basic {base64.b64encode(pair).decode()}")
     if traceparent:

@@ -23,15 +23,22 @@ _STATUS = re.compile(r"[1-5](?:xx|\d\d)")
 def _url(text: str) -> str:
     if any(c <= " " for c in text):
         raise ValueError("a URL has no spaces and no line breaks")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ValueError(f"expected a URL such as https://photos.internal/health: {error}") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError("expected a URL that starts with http:// or https://")
     if not parts.hostname:
         raise ValueError("the URL names no host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("credentials do not belong in the URL: write auth: {user: …, password: …}")
-    if parts.port == 0:
-        raise ValueError("0 is not a port: expected 1 to 65535")
+    try:
+        fine = parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError(f"{parts.netloc.rpartition(':')[2]!r} is not a port: expected 1 to 65535")
     return text
 
 
@@ -84,7 +91,7 @@ class Auth(Options):
     user: str | None = Field(default=None, pattern=r"^[^:]*$", description="name for HTTP Basic; needs password")
     password: SecretStr | None = Field(default=None, description="password for HTTP Basic; needs user")
     bearer: HeaderValue | None = Field(
-        default=None, description="token, sent as Authorization: Bearer; instead of user and password"
+        default=None, min_length=1, description="token, sent as Authorization: Bearer; instead of user and password"
     )
 
     @model_validator(mode="after")

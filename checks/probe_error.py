@@ -2,6 +2,7 @@
 
 from agent.ports import HttpAnswer
 
+LONGEST = 500  # characters: a server may redirect to a name of a hundred thousand
 _REASONS = {"redirects": "redirect", "scheme": "redirect"}
 
 
@@ -26,7 +27,8 @@ def error_summary(answer: HttpAnswer, place: str, timeout: float) -> str:
         "local": f"could not tell: {message}",
         "timeout": timeout_summary(answer, timeout),
     }
-    return lines.get(answer.error, f"{place}: {message}")
+    line = lines.get(answer.error, f"{place}: {message}")
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def timeout_summary(answer: HttpAnswer, timeout: float) -> str:

@@ -1,6 +1,8 @@
 """What the command line says, where no agent is needed."""
 
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +47,14 @@ def test_a_search_that_finds_nothing_says_so_and_ends_with_1(tmp_path: Path) -> 
     found = CliRunner().invoke(app, ["logs", "search", "timeout", "--config", str(config)])
     assert (found.exit_code, found.stdout) == (1, "")
     assert re.search(r"codeblue: no line matches since \d{4}-\d\d-\d\d \d\d:\d\d UTC", found.stderr)
+
+
+def test_what_is_logged_on_the_way_does_not_get_into_what_a_script_reads() -> None:
+    noisy = "import structlog, sys; from agent import cli; cli.app = lambda: structlog.get_logger().warning('noise')"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{noisy}; cli.main()"], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert (ran.stdout, "noise" in ran.stderr) == ("", True)
 
 
 def test_explain_names_the_check_of_each_result_and_says_times_as_people_do() -> None:

@@ -1,5 +1,6 @@
 """Reload in a real agent, without its process: what a good file changes, and what a bad one does not."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from agent.config.load import load
 from agent.config.model import ConfigError
 from agent.core.result import Verdict
 from agent.core.state import CheckState, ServiceState
-from agent.reload import Reloader, fingerprint
+from agent.reload import Reloader
+from tests.processes import eventually
 from tests.servers import free_port
 
 FILE: dict[str, Any] = {"file": "/etc/hostname"}
@@ -174,17 +176,74 @@ def test_what_is_watched_keeps_its_state_its_version_and_its_inbox_over_an_assem
     assert (watched.version, watched.row.state.checks["there"]) == (7, down)
 
 
-def test_a_file_that_is_edited_or_gone_is_another_fingerprint(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    bench.write(services())
-    config = load(bench.path, TABLES)
-    before = fingerprint(config, bench.path)
-    assert fingerprint(config, bench.path) == before
-    bench.write(services({"name": "db", "checks": [FILE]}))
-    edited = fingerprint(config, bench.path)
-    assert edited != before
-    bench.path.unlink()
-    assert fingerprint(config, bench.path) not in (before, edited)
+class TestWhatIsWatched:
+    """Each without a signal: a change of a file is enough."""
+
+    @asynccontextmanager
+    async def watching(self, bench: Bench) -> AsyncIterator[Reloader]:
+        async with bench.running():
+            task = asyncio.create_task(bench.reloader.watch_files())
+            try:
+                yield bench.reloader
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def test_a_file_that_is_edited_or_gone_is_seen(self, bench: Bench) -> None:
+        async with self.watching(bench):
+            bench.path.unlink()
+            await eventually(lambda: bench.app.vitals.config_trouble != "")
+            bench.write(services({"name": "db", "checks": [FILE]}))
+            await eventually(lambda: "db" in bench.app.engine.table)
+            assert bench.app.vitals.config_trouble == ""
+
+    async def test_a_mended_file_that_only_the_refused_configuration_names_is_taken_over(self, bench: Bench) -> None:
+        part = bench.folder / "part.yaml"
+        async with self.watching(bench):
+            part.write_text("services: [{name: db, checks: [fiel]}]")
+            bench.write({**services(), "include": ["part.yaml"]})
+            await eventually(lambda: "fiel" in bench.app.vitals.config_trouble)
+            part.write_text("services: [{name: db, checks: [{file: /etc/hostname}]}]")
+            await eventually(lambda: "db" in bench.app.engine.table)
+
+    async def test_a_secret_file_that_was_missing_is_waited_for(self, bench: Bench) -> None:
+        secret = bench.folder / "beat.token"
+        async with self.watching(bench):
+            beat = {"heartbeat": {"every": "1h"}, "token_file": "beat.token"}
+            bench.write(services({"name": "job", "checks": [beat]}))
+            await eventually(lambda: "beat.token" in bench.app.vitals.config_trouble)
+            secret.write_text("knock-knock")
+            await eventually(lambda: "job" in bench.app.engine.table)
+
+    @pytest.mark.parametrize("pattern", ["teams/*/services.yaml", "teams/**/*.yaml", "teams/*/*"])
+    async def test_a_new_file_in_a_new_folder_that_a_pattern_means_is_seen(self, bench: Bench, pattern: str) -> None:
+        (bench.folder / "teams").mkdir()
+        bench.write({**services(), "include": [pattern]})
+        async with self.watching(bench):
+            (bench.folder / "teams" / "db").mkdir()
+            (bench.folder / "teams" / "db" / "services.yaml").write_text("services: [{name: db, checks: [{file: /}]}]")
+            await eventually(lambda: "db" in bench.app.engine.table)
+
+    async def test_what_is_edited_while_a_reload_is_made_is_not_lost(self, bench: Bench) -> None:
+        stubborn = (
+            "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(99)"
+        )
+        child = {"command": ["python", "-c", stubborn], "stop_timeout": "1500ms"}
+        bench.write({**services(), "processes": {"deaf": child}})
+        async with self.watching(bench):
+            bench.write({**services(), "processes": {}})
+            await eventually(lambda: not bench.app.config.processes)  # it waits for the child's end now
+            assert bench.app.children.status() == {}
+            bench.write(services({"name": "db", "checks": [FILE]}))
+            await eventually(lambda: "db" in bench.app.engine.table)
+
+    async def test_thousands_of_problems_are_told_in_a_few_lines(self, bench: Bench) -> None:
+        async with bench.running():
+            bench.write({"services": [{"name": f"s{n}", "checks": ["fiel"]} for n in range(3000)]})
+            assert await bench.reloader.reload() is False
+            said = bench.app.vitals.config_trouble
+            assert said.splitlines()[-1] == "and 2997 more, which codeblue validate shows"
+            assert len(said) < 1000
 
 
 def _metrics(bench: Bench) -> str:

@@ -16,7 +16,7 @@ from agent.commands.counted import counted
 from agent.config.last_good import find, keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
-from agent.reload import Reloader
+from agent.reload import MOST_PROBLEMS, Reloader
 from agent.runtime.memory import frugal, settle
 from agent.telemetry.logging import configure, register_secret
 from agent.web.server import CannotListen
@@ -56,15 +56,16 @@ def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> None:
     unless `last_good` is false. Raises ConfigError for a configuration (without such a copy) or a pager that cannot be
     used, CannotListen for an address in use, and StoreInUse for a database in use."""
     frugal()
-    config, refused = _read(path, last_good=last_good)
+    config, refused, files = _read(path, last_good=last_good)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused))
+        runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
 
 
-def _read(path: Path, *, last_good: bool) -> tuple[Config, str]:
-    """What to start on, and why it is not what the files say; empty when it is. Raises ConfigError."""
+def _read(path: Path, *, last_good: bool) -> tuple[Config, str, tuple[Path, ...]]:
+    """What to start on, and why it is not what the files say (empty when it is) with those that have to be mended.
+    Raises ConfigError."""
     try:
-        return load(path, TABLES), ""
+        return load(path, TABLES), "", ()
     except ConfigError as error:
         copy = find(path, os.environ) if last_good else None
         if copy is None:
@@ -77,16 +78,19 @@ def _read(path: Path, *, last_good: bool) -> tuple[Config, str]:
         for secret in secrets_of(config):
             register_secret(secret)
         problems = [str(problem) for problem in error.problems]
-        log.error("config_refused", problems=problems)
+        log.error("config_refused", count=len(problems), problems=problems[:MOST_PROBLEMS])
         log.error("last_good_in_force", kept_at=copy.kept_at.isoformat(), remedy=f"mend {path}: it is then taken over")
         for problem in problems:
             print(problem, file=sys.stderr)
         print(f"codeblue: {path} cannot be used: {why}", file=sys.stderr, flush=True)
-        return config, f"{why}, because of: {error}"
+        return config, f"{why}, because of: {error.brief()}", error.files
 
 
-async def serve(config: Config, path: Path, *, allow_unverified: bool, refused: str = "") -> None:
-    """The daemon's whole life inside a running loop. `refused` says why the files are not what it runs on."""
+async def serve(
+    config: Config, path: Path, *, allow_unverified: bool, refused: str = "", mend: tuple[Path, ...] = ()
+) -> None:
+    """The daemon's whole life inside a running loop. `refused` says why the files are not what it runs on, `mend` which
+    ones that concerns."""
     loop = asyncio.get_running_loop()
     stop, again = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,7 +102,7 @@ async def serve(config: Config, path: Path, *, allow_unverified: bool, refused: 
     settle()
     reloader = Reloader(app, path)
     if refused:
-        reloader.refused(refused)
+        reloader.refused(refused, mend)
     else:
         await asyncio.to_thread(keep, config)
     tasks = [

@@ -12,6 +12,8 @@ from agent.config.rota_types import Severity
 from agent.config.types import (
     Address,
     Argv,
+    Cadence,
+    Count,
     CronText,
     HttpUrl,
     Length,
@@ -29,8 +31,6 @@ from agent.core.policy import Mode
 from agent.core.rates import Rate
 from agent.durations import Duration
 from agent.outgoing import SecretHeaders, SecretUrl
-
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Envelope(BaseModel):
@@ -73,7 +73,7 @@ class GatherKeys(Envelope):
 
 
 class Defaults(Envelope):
-    every: Length = Field(timedelta(seconds=10), description="How often a check runs.")
+    every: Cadence = Field(timedelta(seconds=10), description="How often a check runs, at least `100ms` apart.")
     timeout: Length = Field(timedelta(seconds=3), description="How long one run may take.")
     misses: Count = Field(2, description="Failures in a row before anything is decided.")
     retry: Duration = Field(
@@ -115,7 +115,7 @@ class Defaults(Envelope):
 
 class CheckKeys(Envelope):
     name: Name | None = Field(None, description="Needed for a second check of the same type. Default: the type.")
-    every: Length | None = Field(None, description="How often it runs.")
+    every: Cadence | None = Field(None, description="How often it runs, at least `100ms` apart.")
     cron: CronText | None = Field(None, description="Five cron fields instead of `every`.")
     zone: Zone | None = Field(None, description="IANA time zone of `cron`. Default: UTC.")
     timeout: Length | None = Field(
@@ -124,7 +124,9 @@ class CheckKeys(Envelope):
     misses: Count | None = Field(None, description="Failures in a row before anything is decided.")
     retry: Duration | None = Field(None, description="When a first failure is confirmed by an extra run; 0s never.")
     recover: Count | None = Field(None, description="Passes in a row after which it counts as well again.")
-    token: SecretStr | None = Field(None, description="What a pushed heartbeat must carry. For heartbeats only.")
+    token: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        None, description="What a pushed heartbeat must carry. For heartbeats only."
+    )
 
 
 class RestartOverrides(Envelope):

@@ -35,11 +35,17 @@ def load(path: Path, tables: Tables, env: Mapping[str, str] | None = None, copy:
     """
     report = Report()
     tree = read_tree(path, os.environ if env is None else env, report, copy)
-    config = _resolve(tree, tables, Reading(report, [])) if tree.complete else None
+    reading = Reading(report, [])
+    config = _resolve(tree, tables, reading) if tree.complete else None
     problems = report.problems()
     if problems or not config:
-        raise ConfigError(problems)
+        raise ConfigError(problems, _files(tree, reading))
     return config
+
+
+def _files(tree: Tree, reading: Reading) -> tuple[Path, ...]:
+    """All that were read, or looked for, each once."""
+    return tuple(dict.fromkeys([*tree.files, *reading.secret_files]))
 
 
 def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
@@ -71,7 +77,6 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
     drill = read_drill(tree.drill, tree.main.at("drill"), services, around, reading)
     if not agent:
         return None
-    files = tuple(dict.fromkeys([*tree.files, *reading.secret_files]))
     return Config(
         agent=agent,
         services=services,
@@ -82,7 +87,7 @@ def _resolve(tree: Tree, tables: Tables, reading: Reading) -> Config | None:
         calendars=oncall.calendars,
         escalations=escalations,
         logs=logs,
-        files=files,
+        files=_files(tree, reading),
         sources=tuple(tree.sources),
         groups=groups,
         storm=storm,

@@ -212,8 +212,16 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used, with everything that is wrong with it."""
+    """A configuration that cannot be used, with everything that is wrong with it, and all files that it was read from
+    or should have been."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], files: tuple[Path, ...] = ()) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
+        self.files = files
+
+    def brief(self, most: int = 3) -> str:
+        """The first problems, for where thousands cannot be shown."""
+        more = len(self.problems) - most
+        shown = "\n".join(str(problem) for problem in self.problems[:most])
+        return shown + (f"\nand {more} more, which codeblue validate shows" if more > 0 else "")

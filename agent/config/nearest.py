@@ -3,14 +3,20 @@
 from collections.abc import Iterable
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`: did you mean 'every'?` where something known is near, else what there is (the first dozen, maybe none)."""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`: did you mean 'every'?` where something known is near, in whatever letters; else nothing."""
     import difflib
 
-    names = sorted(known)
+    names = {name.lower(): name for name in sorted(known)}
     near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    if near:
-        return f": did you mean {near[0]!r}?"
+    return f": did you mean {names[near[0]]!r}?" if near else ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The same, else what there is (the first dozen, maybe none)."""
+    names = sorted(known)
+    if near := nearest(word, names):
+        return near
     if not names:
         return ""
     more = ", …" if len(names) > 12 else ""

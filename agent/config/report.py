@@ -58,6 +58,7 @@ class Report:
 
     def __init__(self) -> None:
         self._findings: list[_Finding] = []
+        self._unread: set[Place] = set()
         self._documents: list[str] = []
         self._secrets: dict[str, str] = {}
 
@@ -71,8 +72,15 @@ class Report:
         self._documents.append(document.label)
 
     def add(self, place: Place, message: str, *, line: int = 0, first: Place | None = None) -> None:
-        """Note a problem. `line` where it is already known; `first` is the other place of a duplicate."""
-        self._findings.append(_Finding(place, message, line, first))
+        """Note a problem. `line` where it is already known; `first` is the other place of a duplicate. What else is
+        wrong with a value that could not be read only follows from that, and is left out."""
+        if not any(Place(place.document, place.steps[:n]) in self._unread for n in range(len(place.steps) + 1)):
+            self._findings.append(_Finding(place, message, line, first))
+
+    def unread(self, place: Place, message: str, *, line: int = 0, value: Place | None = None) -> None:
+        """Note that a value could not be read: the one at `value`, where that is another place."""
+        self._findings.append(_Finding(place, message, line, None))
+        self._unread.add(value or place)
 
     def hide(self, value: str, shown_as: str) -> None:
         """Never show this value: write `shown_as` instead. Very short ones are let be, they'd garble every message."""

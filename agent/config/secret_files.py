@@ -20,7 +20,7 @@ def fill_secrets(model: Model, value: object, place: Place, report: Report, used
     for name, many in secrets(model).items():
         key = f"{name}_file"
         if key in value and key not in keys(model):
-            content = _read(filled.pop(key), place.at(key), report, used)
+            content = _read(filled.pop(key), place.at(key), place.at(name), report, used)
             if name in value:
                 report.add(place.at(key), f"expected either {name} or {key}, got both")
             else:
@@ -41,9 +41,10 @@ def _fill_inner(model: Model, value: object, place: Place, report: Report, used:
     return fill_secrets(model, value, place, report, used)
 
 
-def _read(name: object, place: Place, report: Report, used: list[Path]) -> str:
+def _read(name: object, place: Place, secret: Place, report: Report, used: list[Path]) -> str:
+    """What a file holds; empty, and reported, where that is no secret. `secret` is the place that it stands for."""
     if not isinstance(name, str) or not name:
-        report.add(place, "expected the path of a file")
+        report.unread(place, "expected the path of a file", value=secret)
         return ""
     path = place.folder / name
     used.append(path)
@@ -54,11 +55,10 @@ def _read(name: object, place: Place, report: Report, used: list[Path]) -> str:
         reason = (
             "it is not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
         )
-        report.add(place, f"cannot read {name}: {reason}")
+        report.unread(place, f"cannot read {name}: {reason}", value=secret)
         return ""
     if len(content) > LARGEST or not content.strip():
-        report.add(
-            place, f"expected a secret in {name}, got {'an empty file' if not content.strip() else 'a huge one'}"
-        )
+        got = "a huge one" if content.strip() else "an empty file"
+        report.unread(place, f"expected a secret in {name}, got {got}", value=secret)
         return ""
     return content.strip()

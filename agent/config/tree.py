@@ -1,6 +1,7 @@
 """The files of a configuration as one tree of plain values, each with its place."""
 
 import glob
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,8 @@ def _read(document: Document, reading: _Reading) -> bool:
         document.text, lambda text, complain: expand(text, reading.env, complain, report.hide)
     )
     for trouble in troubles:
-        report.add(place.at(*trouble.path), trouble.message, line=trouble.line)
+        note = report.unread if trouble.value else report.add
+        note(place.at(*trouble.path), trouble.message, line=trouble.line)
     if complete:
         document.value = value
     return complete
@@ -210,12 +212,30 @@ def _matches(pattern: str, place: Place, complain: Callable[[Place, str], None])
         names = sorted(p.name for p in target.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
         yield from (Document(str(label / pattern / name), target / name) for name in names)
     elif glob.has_magic(pattern):
-        folder = target.parent
-        if folder.is_dir():
-            yield Document("", folder)
+        folders = list(_folders(pattern, base))
+        if not folders:
+            complain(place, f"there is no folder {_before_magic(pattern)}")
+        yield from (Document("", folder) for folder in folders)
         names = sorted(glob.glob(pattern, root_dir=base, recursive=True))
         yield from (Document(str(label / name), base / name) for name in names if (base / name).is_file())
-    elif target.is_file():
-        yield Document(str(label / pattern), target)
     else:
-        complain(place, f"there is no file or folder {pattern}")
+        if target.is_file():
+            yield Document(str(label / pattern), target)
+        else:
+            yield Document("", target)  # once it is there, it is a change
+            complain(place, f"there is no file or folder {pattern}")
+
+
+def _before_magic(pattern: str) -> Path:
+    """The part of a pattern that names one folder."""
+    parts = Path(pattern).parts
+    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+
+
+def _folders(pattern: str, base: Path) -> Iterator[Path]:
+    """Every folder in which something new could match a pattern."""
+    parts = Path(pattern).parts
+    for depth in range(len(_before_magic(pattern).parts), len(parts)):
+        upper = str(Path(*parts[:depth]))
+        found = glob.glob(upper, root_dir=base, recursive=True) if glob.has_magic(upper) else [upper]
+        yield from (base / name for name in sorted(found) if (base / name).is_dir())

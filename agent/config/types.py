@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer, WithJsonSchema
 
+from agent.config.nearest import nearest
+from agent.core.durations import format_duration
 from agent.core.rates import Rate, parse_rate
+from agent.core.schedule import SLOT
 from agent.durations import Duration
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
@@ -51,6 +54,21 @@ def _longer_than_zero(value: timedelta) -> timedelta:
     raise ValueError("expected a duration longer than zero")
 
 
+def _not_too_often(value: timedelta) -> timedelta:
+    if value < SLOT:
+        raise ValueError(
+            f"expected {format_duration(SLOT)} or longer, got {format_duration(value)}: ms are milliseconds, m minutes"
+        )
+    return value
+
+
+def _no_boolean(value: object) -> object:
+    """`true` would be taken for 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a whole number, got {str(value).lower()}")
+    return value
+
+
 def _rate(value: object) -> Rate:
     if isinstance(value, Rate):
         return value
@@ -73,7 +91,8 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"expected a time zone such as Europe/Berlin or UTC, got {value!r}") from error
+        meant = nearest(value, (name for name in available_timezones() if "/" in name))  # not EST for CEST
+        raise ValueError(f"expected a time zone such as Europe/Berlin or UTC, got {value!r}{meant}") from error
     return value
 
 
@@ -144,6 +163,8 @@ Argv = Annotated[
     WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": ["string", "number"]}}),
 ]
 Length = Annotated[Duration, AfterValidator(_longer_than_zero)]
+Cadence = Annotated[Length, AfterValidator(_not_too_often)]
+Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=1_000_000)]
 RateText = Annotated[
     Rate,
     BeforeValidator(_rate),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import yaml
+from yaml.reader import ReaderError
 
 DEEPEST = 50  # levels of nesting
 MOST_COPIES = 1_000_000  # values that aliases may stand for in all
@@ -22,11 +23,12 @@ class Events(yaml.CSafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something in the text that is not acceptable."""
+    """Something in the text that is not acceptable; `value`: the value there could not be read for it."""
 
     line: int
     path: tuple[str | int, ...]
     message: str
+    value: bool = False
 
 
 def line_of(event: yaml.Event) -> int:
@@ -97,7 +99,7 @@ class _Reader:
             self.complete = False
         except yaml.YAMLError as error:
             self.complete = False
-            self.troubles.append(_broken(error))
+            self.troubles.append(_broken(error, text))
 
     def _take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
@@ -122,7 +124,7 @@ class _Reader:
             return
         text = event.value
         if "${" in text:
-            value: object = self.expand(text, lambda message: self._trouble(event, message))
+            value: object = self.expand(text, lambda message: self._unread(event, message))
         elif event.tag:
             value = self._tagged(event)
         else:
@@ -205,18 +207,31 @@ class _Reader:
     def _trouble(self, event: yaml.Event, message: str, *more: str) -> None:
         self.troubles.append(Trouble(line_of(event), (*self._path(), *more), message))
 
+    def _unread(self, event: yaml.Event, message: str) -> None:
+        self.troubles.append(Trouble(line_of(event), self._path(), message, value=True))
+
     def _give_up(self, event: yaml.Event, message: str) -> None:
         self._trouble(event, message)
         raise _GiveUp
 
 
-def _broken(error: yaml.YAMLError) -> Trouble:
+def _broken(error: yaml.YAMLError, text: str) -> Trouble:
+    if isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return Trouble(line, (), f"expected no control characters, got U+{_codepoint(error.character):04X}")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     context, problem = getattr(error, "context", None), getattr(error, "problem", None)
     said = " ".join(part for part in (context, problem) if part) or " ".join(str(error).split())
     if "cannot start any token" in said:
         said += " (a tab? YAML is indented with blanks; a text that begins with @, ` or % needs quotes)"
+    begun = getattr(error, "context_mark", None)
+    if begun and mark and begun.line < mark.line:
+        said += f" (it begins at line {begun.line + 1})"
     return Trouble(mark.line + 1 if mark else 0, (), f"this is not YAML: {said}")
+
+
+def _codepoint(character: str | int) -> int:
+    return character if isinstance(character, int) else ord(character)
 
 
 def read_yaml(text: str, expand: Expand) -> tuple[object, list[Trouble], bool]:

@@ -5,19 +5,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pycurl
 
 from agent.ports import HttpAnswer, HttpRequest, ResolveError, Resolver
-from agent.runtime import curl_answer
+from agent.runtime import curl_answer, redirects
 from agent.runtime.curl_options import Handle, Target, apply, apply_addresses, apply_route, is_plain, system_ca_file
 from agent.runtime.curl_transfers import Transfers
 
 _IDLE = 64  # handles kept, 5 KiB each: checks begin 25 at once, and the rest of a burst makes its own (15 µs)
 _CA_FILES = 32  # bundles that are kept parsed beside the default one
 _LATE = 0.25  # seconds: a timeout noticed this much after its time was our loop's stall
-_REDIRECTS = {301, 302, 303, 307, 308}
 _VERSIONS = {
     pycurl.CURL_HTTP_VERSION_1_0: "1.0",
     pycurl.CURL_HTTP_VERSION_1_1: "1.1",
@@ -46,7 +45,7 @@ class CurlClient:
 
     async def fetch(self, request: HttpRequest) -> HttpAnswer:
         answer = await self._once(request)
-        if request.max_redirects and answer.status in _REDIRECTS and not answer.error:
+        if request.max_redirects and answer.status in redirects.CODES and not answer.error:
             return await self._follow(request, answer)
         return answer
 
@@ -119,8 +118,13 @@ class CurlClient:
     async def _follow(self, request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
         """Follow redirects by hand, so that each hop is looked up, limited and counted like a first request."""
         left, seconds, spent, hops = request.timeout, dict(answer.phases), answer.total, 0
-        while answer.status in _REDIRECTS and not answer.error and "location" in answer.headers:
-            url = urljoin(answer.url, answer.headers["location"])
+        while answer.status in redirects.CODES and not answer.error and "location" in answer.headers:
+            try:
+                url = redirects.target(answer)
+            except ValueError as error:
+                where = answer.headers["location"]
+                answer = replace(answer, error="redirects", message=f"redirected to {where!r}: {error}")
+                break
             if hops == request.max_redirects:
                 answer = replace(answer, error="redirects", message=f"more than {hops} redirects, the next to {url}")
                 break
@@ -130,7 +134,7 @@ class CurlClient:
             if left - spent <= 0:
                 answer = replace(answer, error="timeout", message=f"the redirects took all of {left:g} s")
                 break
-            request = replace(_next_hop(request, answer, url), timeout=left - spent)
+            request = replace(redirects.next_hop(request, answer, url), timeout=left - spent)
             answer = await self._once(request)
             hops += 1
             spent += answer.total
@@ -141,22 +145,6 @@ class CurlClient:
 def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
     for name, value in more.items():
         seconds[name] = seconds.get(name, 0.0) + value
-
-
-def _next_hop(request: HttpRequest, answer: HttpAnswer, url: str) -> HttpRequest:
-    """The request that a redirect asks for (RFC 9110, 15.4): without its body where the method becomes GET, and
-    without credentials and routes where the origin changes."""
-    following = replace(request, url=url)
-    if answer.status == 303 or (answer.status in (301, 302) and request.method == "POST"):
-        following.method = "HEAD" if request.method == "HEAD" else "GET"
-        following.body = None
-    following.connection = None
-    before, after = urlsplit(answer.url), urlsplit(url)
-    if (before.scheme, before.hostname, before.port) != (after.scheme, after.hostname, after.port):
-        following.userpwd = following.resolve_to = following.server_name = None
-        secret = ("authorization:", "cookie:", "host:")
-        following.headers = [line for line in request.headers if not line.lower().startswith(secret)]
-    return following
 
 
 def _read(handle: Handle, request: HttpRequest, code: int, looked_up: float) -> HttpAnswer:

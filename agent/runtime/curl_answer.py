@@ -81,7 +81,7 @@ def slug(curl: pycurl.Curl, code: int, message: str) -> str:
     if code == pycurl.E_COULDNT_CONNECT:
         return _ERRNOS.get(curl.getinfo(pycurl.OS_ERRNO)) or ("local" if starved() else "unreachable")
     if code == pycurl.E_UNSUPPORTED_PROTOCOL:
-        return "protocol" if "HTTP/0.9" in message else "scheme"
+        return "scheme" if message.startswith("Protocol ") else "protocol"  # HTTP/0.9, or a status that is none
     if code == pycurl.E_RECV_ERROR and "header" in message:
         return "protocol"  # more header than anybody needs
     if code == pycurl.E_SSL_CONNECT_ERROR and curl.getinfo(pycurl.OS_ERRNO) in (errno.ECONNRESET, errno.EPIPE):
