@@ -7,14 +7,17 @@ there is never touched.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.commands import deployment
+from agent.commands.reach import out_of_reach
 from agent.commands.sudoers import MARK, Order, by_unit, complaint, orders_of, sudoers
 from agent.config.load import load
 from agent.config.model import Config, ConfigError, Problem, Tables
+
+ELSEWHERE = "make the environment below /opt, and install from there (deploy/README.md)"
 
 
 class CannotInstall(Exception):
@@ -34,7 +37,7 @@ class Piece:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What was done, or would be: "created", "updated", "unchanged", "removed", "kept" (it differs, and is left),
-    "ran"."""
+    "ran", "trouble" (people have to see to it)."""
 
     what: str
     state: str
@@ -221,6 +224,10 @@ def install(
     pieces = plan(config, text, program)
     steps = carry_out(pieces, root, dry_run=dry_run) + clear_away(pieces, root, dry_run=dry_run)
     steps += settle(root, dry_run=dry_run)
+    if root == Path("/") and (why := out_of_reach(Path(program))):
+        steps.append(
+            Step(what=program, state="trouble", note=f"user {deployment.USER} can't run it: {why}; {ELSEWHERE}")
+        )
     others = [str(path) for path in config.files[1:]]
     if given is not None and others:
         steps.append(Step(what=", ".join(others), state="left", note="the configuration reads these too: see to them"))
@@ -228,7 +235,7 @@ def install(
     return steps, {unit: (*grants.get(unit, ()), *through_sudo.get(unit, ())) for unit in {**grants, **through_sudo}}
 
 
-def told(steps: Iterable[Step], grants: deployment.Grants, *, dry_run: bool) -> Iterable[str]:
+def told(steps: Sequence[Step], grants: deployment.Grants, *, dry_run: bool) -> Iterable[str]:
     """The lines for whoever ran it."""
     if dry_run:
         yield "would do (nothing is written):"
@@ -236,4 +243,5 @@ def told(steps: Iterable[Step], grants: deployment.Grants, *, dry_run: bool) -> 
         yield f"  {step.state:<10} {step.what}" + (f": {step.note}" if step.note else "")
     may = ", ".join(f"{'/'.join(grants[unit])} {unit}" for unit in sorted(grants))
     yield f"user {deployment.USER} may {may}" if may else f"user {deployment.USER} may restart no unit: none is named"
-    yield "next: systemctl enable --now codeblue; codeblue doctor --config " + deployment.CONFIG
+    first = "mend the trouble, then " if any(step.state == "trouble" for step in steps) else ""
+    yield f"next: {first}systemctl enable --now codeblue; codeblue doctor --config " + deployment.CONFIG

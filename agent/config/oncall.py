@@ -1,5 +1,6 @@
 """The on-call schedules: rotations in layers, or a calendar."""
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -110,6 +111,7 @@ def _calendar(name: str, zone: str, keys: CalendarKeys, place: Place, reading: R
             return None
         url = SecretStr(text)
     if not all(map(find_spec, ("icalendar", "recurring_ical_events"))):
-        reading.report.add(place, "needs libraries that are not installed: pip install 'codeblue[ical]'")
+        how = f"{sys.executable} -m pip install icalendar recurring-ical-events"
+        reading.report.add(place, f"needs libraries that are not installed: {how}")
     file = (place.folder.resolve() / keys.file) if keys.file else None
     return CalendarSpec(schedule=name, zone=zone, url=url, file=file, every=keys.every)

@@ -6,6 +6,7 @@ a lasting failure from a passing one nor anything about why, so both are found i
 
 import logging
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -153,7 +154,7 @@ def _service(url: str) -> "NotifyBase":
     try:
         from apprise import Apprise, AppriseAsset, PersistentStoreMode
     except ImportError:
-        text = "apprise is not installed here: pip install 'codeblue[apprise]'"
+        text = f"apprise is not installed here: {sys.executable} -m pip install apprise"
         raise DeliveryError("invalid", text, retryable=False) from None
 
     logger = logging.getLogger("apprise")
