@@ -23,12 +23,12 @@ class OwnThreads:
 
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """What `call` returns or raises. Raises TimeoutError when it takes more than `timeout` seconds (the thread is
-        left behind until it ends by itself) and Busy when `at_most` are left behind."""
+        left behind until it ends by itself), Busy when `at_most` are left behind, and RuntimeError when the system has
+        no thread to give."""
         if self._alive >= self._at_most:
             raise Busy(f"{self._alive} calls hang")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._alive += 1
 
         def settle(result: Any, error: BaseException | None) -> None:
             self._alive -= 1
@@ -40,6 +40,7 @@ class OwnThreads:
                 done.set_exception(error)
 
         Thread(target=_work, args=(call, loop, settle), name=self._name, daemon=True).start()
+        self._alive += 1  # `settle` can't have run yet: it waits for this very loop
         async with asyncio.timeout(timeout):
             return await done
 

@@ -75,13 +75,20 @@ class ThreadResolver:
         if flight is None or flight.loop is not loop:
             flight = self._flights[key] = _Flight(host, family, loop, [])
             self._jobs.put(flight)
-            with self._lock:
-                # One thread per lookup under way, as far as the limit goes: an idle one takes the job, else a new one.
-                grow = self._threads < min(self._limit, len(self._flights))
-                self._threads += grow
-            if grow:
-                threading.Thread(target=self._work, name="resolver", daemon=True).start()
+        with self._lock:
+            # One thread per lookup under way, as far as the limit goes: an idle one takes the job, else a new one.
+            grow = self._threads < min(self._limit, len(self._flights))
+            self._threads += grow
+        if grow:
+            self._add_thread()
         return flight
+
+    def _add_thread(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="resolver", daemon=True).start()
+        except RuntimeError:  # the system has none to give: whoever asks next tries again
+            with self._lock:
+                self._threads -= 1
 
     def _work(self) -> None:
         while True:

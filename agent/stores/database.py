@@ -129,10 +129,13 @@ class Database:
             return "was deleted or moved"
         except OSError as error:
             return f"cannot be reached: {error.strerror}"
-        if not os.path.samestat(os.fstat(fd), there):
-            return "was replaced by another file"
-        if os.pread(fd, len(HEADER), 0) != HEADER:
-            return "was overwritten"
+        try:
+            if not os.path.samestat(os.fstat(fd), there):
+                return "was replaced by another file"
+            if os.pread(fd, len(HEADER), 0) != HEADER:
+                return "was overwritten"
+        except OSError as error:  # a network's file system that forgot the file, a disk that fails
+            return f"cannot be read: {error.strerror}"
         if self._has_wal and not os.path.exists(f"{path}-wal"):
             return "has lost its -wal file"
         return ""

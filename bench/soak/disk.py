@@ -31,10 +31,11 @@ class Disk:
 
     def fill(self) -> None:
         """Nothing more can be written to it."""
-        with (self._folder / FILLER).open("wb") as filler, suppress(OSError):
-            while True:
-                filler.write(bytes(65_536))
-                filler.flush()
+        with (self._folder / FILLER).open("wb", buffering=0) as filler:
+            for size in (65_536, 512):
+                with suppress(OSError):
+                    while filler.write(bytes(size)) == size:
+                        pass
 
     def empty(self) -> None:
         (self._folder / FILLER).unlink(missing_ok=True)

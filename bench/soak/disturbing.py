@@ -75,10 +75,12 @@ async def full(world: World, act: Act) -> bool:
     if not world.disk.own or world.journal.during(("store", "full"), time.time(), time.time()):
         return False
     span = world.journal.trouble("full")
-    world.disk.fill()
-    await world.pause(act.seconds)
-    world.disk.empty()
-    world.journal.over(span)
+    try:
+        world.disk.fill()
+        await world.pause(act.seconds)
+    finally:
+        world.disk.empty()
+        world.journal.over(span)
     return True
 
 

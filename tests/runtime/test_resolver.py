@@ -92,6 +92,22 @@ async def test_threads_end_when_nothing_is_asked(dns: Dns) -> None:
     assert await resolver.resolve("photos", timeout=2) == ("127.0.0.1",)
 
 
+async def test_a_name_that_no_thread_could_be_had_for_is_looked_up_when_one_can(
+    dns: Dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = ThreadResolver(dns)
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(ResolveError) as caught:
+            await resolver.resolve("photos", timeout=0.05)
+    assert caught.value.reason == "local"
+    assert await resolver.resolve("photos", timeout=2) == ("127.0.0.1",)
+
+
 ERRORS = [
     pytest.param(socket.gaierror(socket.EAI_NONAME, "x"), "dns", "photos is not known to DNS", id="no such name"),
     pytest.param(socket.gaierror(socket.EAI_AGAIN, "later"), "dns", "could not look up photos: later", id="for now"),

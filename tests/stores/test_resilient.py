@@ -2,6 +2,7 @@
 """The store that never says no: what goes on while the database is away, and what is there when it is back."""
 
 import asyncio
+import os
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -239,6 +240,24 @@ async def test_a_full_disk_stops_nothing_and_is_written_when_there_is_room(path:
         "n1": "claimed",
         "r1": "claimed",
     }
+    await store.close()
+
+
+async def test_a_file_that_cannot_be_read_any_more_is_opened_anew(path: Path, troubles: Troubles) -> None:
+    primary = SqlStore(f"sqlite:///{path}", reopens=False)
+    store = ResilientStore(primary, on_trouble=troubles)
+    await store.load()
+    await store.commit("photos", 0, decided(down(), restart("r1")))
+    held = primary._database._fd
+    assert held is not None
+    deaf = os.open(path, os.O_WRONLY)
+    os.dup2(deaf, held)  # as when a network's file system has forgotten the file: EBADF in place of ESTALE
+    os.close(deaf)
+    assert await store.commit("photos", 1, decided(down(), notice("n1"))) == 2
+    assert "cannot be read" in store.trouble
+    await store.heal()
+    assert store.trouble == ""
+    assert {*await on_disk(path, "r1", "n1")} == {"r1", "n1"}
     await store.close()
 
 
