@@ -184,7 +184,7 @@ class App:
             scheduler=self.scheduler,
             beats=self.beats,
             notifier=self.notifier,
-            rounds=(self.together.look,),
+            rounds=(self.together.look, self.housekeeping.look_at_schedule),
             steps=(self.together.stepped, self.alerts_in.stepped, self.alarms.stepped),
         )
         self.server = Server(create_app(self._web()), *host_and_port(agent.listen))
@@ -379,6 +379,11 @@ class App:
             row = ServiceRow(name=name, state=stored[name].state)
             self.engine.watch(Watched(row=row, policy=Policy(service=name), probes={}, version=stored[name].version))
         return orphans
+
+    @property
+    def lasting(self) -> list[asyncio.Task[None]]:
+        """What has to go on as long as the agent does."""
+        return [task for task in (self._pulse, self.server.task) if task is not None]
 
     async def stop(self) -> None:
         """Stop checking, let decisions and deliveries that are under way end, stop the children, flush and close.

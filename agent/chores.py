@@ -121,11 +121,17 @@ class Housekeeping:
         self._gate = gate
         self._table = table
         self.retention = retention
+        self._look_at = float("-inf")
+
+    def look_at_schedule(self) -> None:
+        """Whether checks run in time; for every round of the decision loop, which goes on without the scheduler."""
+        now = self._clock.monotonic()
+        if now >= self._look_at:
+            stalled = self._vitals.scheduler_stalled = self._stalled()
+            self._look_at = now + (1.0 if stalled else 10.0)  # a freeze that is over is over
 
     async def every_second(self) -> None:
         self._vitals.oldest_page = self._outbox.lanes.oldest_page()
-        if self._vitals.scheduler_stalled > 0:
-            self._vitals.scheduler_stalled = self._stalled()  # a freeze that is over is over
         await self._gate.look_again()
         await self._heal()
         changed = self._beats.changed()
@@ -138,7 +144,6 @@ class Housekeeping:
             log.debug("store_unavailable", what="beats", error=str(error))
 
     async def every_ten_seconds(self) -> None:
-        self._vitals.scheduler_stalled = self._stalled()
         self._vitals.host_trouble = await asyncio.to_thread(host_trouble)
         await self.note_alive()
 

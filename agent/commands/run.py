@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -31,12 +32,11 @@ def run_to_end(config: Path, *, allow_unverified: bool, last_good: bool, log_lev
     except ValueError as error:
         return _failed(str(error), 2)
     try:
-        run(config, allow_unverified=allow_unverified, last_good=last_good)
+        return 0 if run(config, allow_unverified=allow_unverified, last_good=last_good) else 1
     except ConfigError as error:
         return _refused(error)
     except (CannotListen, StoreInUse) as error:
         return _failed(str(error), 1)
-    return 0
 
 
 def _failed(message: str, code: int) -> int:
@@ -51,14 +51,14 @@ def _refused(error: ConfigError) -> int:
     return refused(error).exit_code
 
 
-def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> None:
-    """Run until told to stop. Where the files cannot be used it goes on with the last ones that could, and says so,
-    unless `last_good` is false. Raises ConfigError for a configuration (without such a copy) or a pager that cannot be
-    used, CannotListen for an address in use, and StoreInUse for a database in use."""
+def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> bool:
+    """Run until told to stop, and whether it was. Where the files cannot be used it goes on with the last ones that
+    could, and says so, unless `last_good` is false. Raises ConfigError for a configuration (without such a copy) or a
+    pager that cannot be used, CannotListen for an address in use, and StoreInUse for a database in use."""
     frugal()
     config, refused, files = _read(path, last_good=last_good)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
+        return runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
 
 
 def _read(path: Path, *, last_good: bool) -> tuple[Config, str, tuple[Path, ...]]:
@@ -88,9 +88,9 @@ def _read(path: Path, *, last_good: bool) -> tuple[Config, str, tuple[Path, ...]
 
 async def serve(
     config: Config, path: Path, *, allow_unverified: bool, refused: str = "", mend: tuple[Path, ...] = ()
-) -> None:
-    """The daemon's whole life inside a running loop. `refused` says why the files are not what it runs on, `mend` which
-    ones that concerns."""
+) -> bool:
+    """The daemon's whole life inside a running loop. False where it ended without being told to. `refused` says why the
+    files are not what it runs on, `mend` which ones that concerns."""
     loop = asyncio.get_running_loop()
     stop, again = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,7 +98,7 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, again.set)  # before it is ready too: HUP would end it
     app = App(config, allow_unverified=allow_unverified)
     if not await _started(app, stop):
-        return
+        return True
     settle()
     reloader = Reloader(app, path)
     if refused:
@@ -111,12 +111,27 @@ async def serve(
     ]
     greet(app)
     try:
-        await stop.wait()
+        return await told_to_stop(stop, [*tasks, *app.lasting])
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await app.stop()
+
+
+async def told_to_stop(stop: asyncio.Event, lasting: Sequence["asyncio.Task[None]"]) -> bool:
+    """Wait until it is told to stop: True. False as soon as one of these tasks has ended, which have to go on as long
+    as the agent does: it can't be trusted any more, and whoever started it is to start another."""
+    stopping = asyncio.get_running_loop().create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait([stopping, *lasting], return_when=asyncio.FIRST_COMPLETED)
+        for task in lasting:
+            if task.done() and not stop.is_set():
+                error = None if task.cancelled() else task.exception()
+                log.critical("task_ended", task=task.get_name(), exc_info=error)
+        return stop.is_set()
+    finally:
+        stopping.cancel()
 
 
 async def _started(app: App, stop: asyncio.Event) -> bool:

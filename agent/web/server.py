@@ -54,6 +54,11 @@ class Server:
         self._server = _InsideTheLoop(config)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What serves, as long as it does."""
+        return self._task
+
     async def start(self) -> None:
         """Returns when connections are taken. Raises CannotListen."""
         listener = await _listen(self.host, self.port)
