@@ -61,6 +61,7 @@ class Writer:
         self._waiting: set[asyncio.Future[Any]] = set()
         self._watch: asyncio.TimerHandle | None = None
         self._progress = monotonic()
+        self._look_at = 0.0  # when the next look is due
         self._thread: threading.Thread | None = None
         self._refusing: StoreUnavailable | None = None
         self._closed = False
@@ -89,7 +90,7 @@ class Writer:
             self._progress = monotonic()
         self._waiting.add(future)
         if self._watch is None:
-            self._watch = loop.call_later(self._patience / 4, self._look, loop)
+            self._look_again(loop)
         return future
 
     async def close(self) -> None:
@@ -113,10 +114,15 @@ class Writer:
         self._watch = None
         if not self._waiting or self._closed:
             return
+        self._progress += max(0.0, monotonic() - self._look_at)  # time in which we were held up ourselves, or stopped
         if monotonic() - self._progress > self._patience:
             error = f"database {self._database.name} did not answer for {self._patience:g} s"
             self._deliver([(future, StoreUnavailable(error)) for future in self._waiting])
             return
+        self._look_again(loop)
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look_at = monotonic() + self._patience / 4
         self._watch = loop.call_later(self._patience / 4, self._look, loop)
 
     def _deliver(self, answers: list[Answer]) -> None:

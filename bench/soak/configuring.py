@@ -11,11 +11,14 @@ from bench.soak.services import Service, renamed
 from bench.soak.things import Pulsing
 from bench.soak.world import World
 
-BAD = {
-    "yaml": "services: [{name: half, checks: [",
-    "key": json.dumps({"services": [{"name": "x", "checks": [{"tcp": "127.0.0.1:9"}], "chekcs": 1}]}),
-    "parent": json.dumps({"services": [{"name": "x", "checks": [{"tcp": "127.0.0.1:9"}], "depends_on": ["nobody"]}]}),
-}
+
+def bad(text: str, how: str) -> str:
+    """A configuration with a mistake in it: half of it written, a key that is none, a parent that is none."""
+    if how == "half":
+        return text[: len(text) // 2]
+    config = json.loads(text)
+    config["services"][0]["chekcs" if how == "key" else "depends_on"] = ["nobody"]
+    return json.dumps(config, indent=1)
 
 
 async def change(world: World, _: Act) -> bool:
@@ -50,7 +53,7 @@ async def spoil(world: World, act: Act) -> bool:
         return False
     async with world.reloading:
         span = world.journal.trouble("config")
-        world.put(BAD[act.mode])
+        world.put(bad((world.places.folder / "config.yaml").read_text(), act.mode))
         await world.pause(act.seconds)
         world.write()
         await asyncio.sleep(3.0)

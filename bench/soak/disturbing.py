@@ -15,6 +15,8 @@ from bench.soak.services import Service
 from bench.soak.things import Pulsing
 from bench.soak.world import World
 
+PATIENCE = 10  # starts that a service manager tries before somebody has to look
+
 
 async def kill(world: World, act: Act) -> bool:
     async with world.agent.moving:
@@ -40,7 +42,15 @@ async def stop_and_start(world: World, act: Act) -> bool:
 async def _come_back(world: World, seconds: float) -> None:
     world.children_gone()
     await asyncio.sleep(seconds)
-    await world.agent.start()
+    for _ in range(PATIENCE):
+        try:
+            await world.agent.start()
+        except RuntimeError as trouble:
+            world.journal.moment(f"no start: {trouble}")
+            await asyncio.sleep(2.0)
+        else:
+            return
+    raise RuntimeError(f"the agent did not start {PATIENCE} times")
 
 
 async def suspend(world: World, act: Act) -> bool:

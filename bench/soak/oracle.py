@@ -188,19 +188,16 @@ def doubled(seen: Seen) -> Iterator[str]:
 
 def closings(seen: Seen) -> Iterator[str]:
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
-    last: dict[tuple[str, str], float] = {}
     for message in seen.messages:
         if message.kind == "resolved":
-            place = (message.incident, message.channel)
-            keys[place].add(message.key)
-            last[place] = max(last.get(place, 0.0), message.at)
+            keys[message.incident, message.channel].add(message.key)
     for one in seen.incidents.values():
         for channel in one.asked:
             found = keys.get((one.id, channel), set())
-            if len(found) > 1:
+            forgot = seen.forgot(one.opened, min(one.closed + 60.0, seen.ended))
+            if len(found) > 1 and not forgot:
                 yield f"{one.id}: closed {len(found)} times in {channel}: {sorted(found)}"
-            lost = (one.id, channel) in seen.dead or seen.forgot(one.opened, min(one.closed + 60.0, seen.ended))
-            if not found and channel != "terminal" and not lost:
+            if not found and channel != "terminal" and (one.id, channel) not in seen.dead and not forgot:
                 yield f"{one.id}: {channel} was asked, and never told that it is over"
 
 

@@ -34,7 +34,7 @@ DISTURBANCES = (
     ("tell", 2, (0.0, 0.0)),
 )
 EXTRA = {
-    "reload bad": ("yaml", "key", "parent"),
+    "reload bad": ("half", "key", "parent"),
     "rotate": ("move", "copy"),
     **dict.fromkeys(("slack oncall", "slack team", "hook"), MOODS),
 }

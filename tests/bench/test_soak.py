@@ -9,8 +9,8 @@ from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import ConfigError
 from bench.__main__ import arguments
-from bench.soak.configuring import BAD
-from bench.soak.plan import BEGIN, plan
+from bench.soak.configuring import bad
+from bench.soak.plan import BEGIN, EXTRA, plan
 from bench.soak.programs import install
 from bench.soak.run import Soak, soak
 from bench.soak.services import SOME, Places, configuration, make_services, renamed
@@ -60,8 +60,9 @@ def test_the_agent_takes_the_configuration_with_names_that_changed_and_none_of_t
     config = load(path, TABLES)
     assert {renamed(services[0]).name, "db", "web"} < config.services.keys()
     assert renamed(renamed(services[0])) == services[0]
-    for text in BAD.values():
-        path.write_text(text)
+    good = path.read_text()
+    for how in EXTRA["reload bad"]:
+        path.write_text(bad(good, how))
         with pytest.raises(ConfigError):
             load(path, TABLES)
 

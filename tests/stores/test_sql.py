@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from pathlib import Path
 from time import monotonic, process_time
 
@@ -239,6 +240,31 @@ async def test_a_disk_that_hangs_is_noticed_and_what_had_not_begun_is_never_done
     release.set()
     assert await store._writer.submit(load, writes=False) == {}
     await store.close()
+
+
+async def test_an_agent_that_was_held_up_itself_does_not_blame_the_disk(path: Path) -> None:
+    """Stopped for a while (SIGSTOP, a machine that was paused), it finds its own write unanswered, and long overdue."""
+    store = SqlStore(f"sqlite:///{path}", patience=1.0)
+    await store.load()
+    release = threading.Event()
+
+    def slow(_conn: Connection) -> str:
+        release.wait(10)
+        return "done"
+
+    waiting = asyncio.ensure_future(store._writer.submit(slow))
+    await asyncio.sleep(0)
+    held_up(1.5)
+    await asyncio.sleep(0.1)  # the look that was due meanwhile
+    assert not waiting.done()
+    release.set()
+    assert await waiting == "done"
+    await store.close()
+
+
+def held_up(seconds: float) -> None:
+    """Nothing of the loop runs."""
+    time.sleep(seconds)
 
 
 async def test_reading_many_waiting_messages_shows_signs_of_life_so_that_it_is_not_taken_for_a_disk_that_hangs(
