@@ -215,7 +215,7 @@ def logs_search(
     service: Annotated[str | None, typer.Option(help="Only lines of this service.")] = None,
     level: Annotated[str, typer.Option(help="At least this level.")] = "",
     since: Annotated[str, typer.Option(help="How far back, such as 2h.")] = "24h",
-    limit: Annotated[int, typer.Option(help="At most so many lines.")] = 100,
+    limit: Annotated[int, typer.Option(help="At most so many lines.", min=1)] = 100,
     regex: Annotated[bool, typer.Option("--regex", help="The query is a regular expression.")] = False,
     config: ConfigOption = DEFAULT,
     as_json: JsonOption = False,
@@ -229,7 +229,7 @@ def logs_search(
 @logs.command("tail")
 def logs_tail(
     service: Annotated[str | None, typer.Argument(help="Only lines of this service.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many.")] = 20,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many.", min=0)] = 20,
     level: Annotated[str, typer.Option(help="At least this level.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
     config: ConfigOption = DEFAULT,

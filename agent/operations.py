@@ -8,6 +8,10 @@ class Refused(Exception):
     """What was asked is not done. The text is one sentence for whoever asked: why, and what to do instead."""
 
 
+class NoSuchService(Refused):
+    """It is about a service that there is not."""
+
+
 class Operations(Protocol):
     """Every method answers with one sentence that says what happened, and raises Refused. `by` is who asks, as the
     timeline shall name him. An `incident`, where it is given, must be the open one: what was said about an old message

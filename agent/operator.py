@@ -9,7 +9,7 @@ from agent.core.budget import in_words
 from agent.core.events import Acknowledged, Approved, Input, RestartAsked
 from agent.core.policy import Policy
 from agent.core.state import Health, Incident, Stage
-from agent.operations import Refused
+from agent.operations import NoSuchService, Refused
 from agent.ports import ServiceRow
 from agent.web.views import worst_first
 
@@ -105,7 +105,7 @@ class Operator:
     def _row(self, service: str) -> ServiceRow:
         row = self._table.get(service)
         if row is None:
-            raise Refused(f"there is no service {service!r}{did_you_mean(service, self._table)}")
+            raise NoSuchService(f"there is no service {service!r}{did_you_mean(service, self._table)}")
         return row
 
     def _open(self, service: str, incident: str) -> tuple[ServiceRow, Incident]:

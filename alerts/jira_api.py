@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from agent import __version__
+from agent.core.plain_text import one_line
 from agent.outgoing import Answer, NotSent, request, web_address
 from agent.ports import DeliveryError
 from agent.threads import Busy, OwnThreads
 from alerts.retry_after import seconds_to_wait
-from alerts.text import clip, one_line
+from alerts.text import clip
 
 LARGEST = 8 * 1024 * 1024  # bytes of an answer
 _HANGING = 8  # requests that may be left behind, hanging, before new ones are put off

@@ -4,10 +4,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from agent.core.commands import Notice, NoticeKind
+from agent.core.plain_text import one_line
 from agent.ports import Receipt
 from agent.signing import plain_key
 from alerts.rendering import plain_text, title
-from alerts.text import one_line
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.core.commands import Notice, NoticeKind
+from agent.core.plain_text import one_line
 from agent.ports import Receipt
 from alerts.rendering import headline, layout, note, summary, title
-from alerts.text import clip, one_line
+from alerts.text import clip
 
 Alert = dict[str, Any]
 

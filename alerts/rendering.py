@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agent.core.commands import Notice, NoticeKind
+from agent.core.plain_text import clean, one_line
 from agent.ports import Receipt
-from alerts.text import clean, clip, clip_lines, one_line, span, when
+from alerts.text import clip, clip_lines, span, when
 
 MARKS = {
     NoticeKind.OPENED: "🔴",

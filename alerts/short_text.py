@@ -3,8 +3,9 @@
 import unicodedata
 
 from agent.core.commands import Notice, NoticeKind
+from agent.core.plain_text import one_line
 from alerts.rendering import note, summary, title
-from alerts.text import clip, one_line
+from alerts.text import clip
 
 _WORDS = {
     NoticeKind.OPENED: "DOWN",

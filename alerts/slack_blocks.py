@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 
 from agent.core.commands import Notice, NoticeKind
 from agent.core.few import no_text
+from agent.core.plain_text import one_line
 from alerts.rendering import evidence, facts, headline, note, plain_text, references, summary
 from alerts.slack_buttons import RUNBOOK, WEB_ADDRESS, Block, buttons, runbook_button
-from alerts.text import clip, clip_lines, cost_of, one_line, utf16_units
+from alerts.text import clip, clip_lines, cost_of, utf16_units
 
 HEADER = 150
 SECTION = 3_000

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.commands import Notice
-from alerts.text import clip, one_line, utf16_units
+from agent.core.plain_text import one_line
+from alerts.text import clip, utf16_units
 
 Block = dict[str, Any]
 

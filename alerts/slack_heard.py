@@ -8,9 +8,10 @@ reference/interaction-payloads/block_actions-payload, interactivity/implementing
 from dataclasses import dataclass
 from typing import Any
 
+from agent.core.plain_text import one_line
 from agent.ports import Said
 from alerts.slack_buttons import Carried, carried
-from alerts.text import clip, one_line
+from alerts.text import clip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

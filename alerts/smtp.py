@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from agent.core.plain_text import one_line
 from agent.ports import DeliveryError
-from alerts.text import clip, one_line
+from alerts.text import clip
 
 if TYPE_CHECKING:
     import smtplib

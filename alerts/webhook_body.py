@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.core.commands import Notice, NoticeKind
+from agent.core.plain_text import one_line
 from agent.signing import plain_key, signed_headers
 from alerts.rendering import evidence, facts, note, title
-from alerts.text import clip_lines, one_line
+from alerts.text import clip_lines
 
 VERSION = 1
 EVIDENCE_LIMIT = 32_000  # characters of one piece of evidence

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
+from agent.core.plain_text import clean
+
 MOST_VALUES = 64
 LONGEST_LABEL = 64
 
@@ -29,7 +31,6 @@ _DATUM = re.compile(
     re.VERBOSE,
 )
 _BLANK = re.compile(r"\s+|$")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _UNSAFE = re.compile(r"[^\w./:%@+-]+")
 
 
@@ -58,7 +59,7 @@ class PluginOutput:
 
 def parse_output(text: str) -> PluginOutput:
     """Any text at all gives an answer: what is no performance data is left out of it, never an error."""
-    lines = _CONTROLS.sub("", text.replace("\r\n", "\n")).strip("\n").split("\n")
+    lines = clean(text.replace("\r", "")).strip("\n").split("\n")
     summary, _, figures = lines[0].partition("|")
     details: list[str] = []
     for number, line in enumerate(lines[1:], start=1):

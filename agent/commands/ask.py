@@ -1,9 +1,9 @@
 """Asks the running agent over its own HTTP API."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from agent import SERVER
 from agent.assembly import host_and_port
 from agent.config.model import Config
 
@@ -41,10 +41,12 @@ def ask(
         except requests.RequestException:
             where = f"{host}:{port}"
             raise AgentUnreachable(f"no agent answers at {where}: is it running? (codeblue run)") from None
+    if answer.headers.get("server") != SERVER:
+        raise AgentUnreachable(f"{host}:{port} is not a codeblue agent: something else answers there")
     try:
         found = answer.json()
-    except json.JSONDecodeError:
-        raise AgentUnreachable(f"{host}:{port} is not a codeblue agent: it answered {answer.status_code}") from None
+    except requests.JSONDecodeError:  # too many connections, or it was ended in the middle of its answer
+        raise AgentUnreachable(f"the agent at {host}:{port} answered {answer.status_code}, and not in full") from None
     if answer.status_code == 404:
         raise NotThere(found.get("error", f"the agent has no {path}"))
     if answer.status_code == 400:

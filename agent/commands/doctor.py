@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.assembly import database_path, host_and_port
 from agent.commands import doctor_sudo, doctor_units
+from agent.commands.counted import counted
 from agent.commands.deployment import ENVIRONMENT, USER
 from agent.commands.findings import PERMISSION, Finding, State, from_rows
 from agent.commands.install import read_environment
@@ -253,7 +254,7 @@ def _log_files(config: Config) -> Iterator[Finding]:
             elif not found:
                 yield _no_log(pattern)
             else:
-                yield Finding(f"log {pattern}", State.OK, f"{len(found)} files can be read")
+                yield Finding(f"log {pattern}", State.OK, f"{counted(len(found), 'file')} can be read")
 
 
 def _no_log(pattern: str) -> Finding:

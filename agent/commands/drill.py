@@ -9,13 +9,13 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperGroup
 
-from agent.commands.terminal import asked, duration, fail, out, show
+from agent.commands.terminal import asked, duration, fail, login_name, out, show
 
 POLL = 0.2  # seconds
 HOLD = "hold"
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-ByOption = Annotated[str, typer.Option(help="Who asks, for the message.", envvar="USER")]
+ByOption = Annotated[str, typer.Option(help="Who asks, for the message. Default: the login name.")]
 DEFAULT = Path("config.yaml")
 
 
@@ -44,7 +44,7 @@ def hold(
     within: Annotated[
         str, typer.Option(help="How long to wait for it here, such as 5m. Default: until it has ended.")
     ] = "",
-    by: ByOption = "somebody",
+    by: ByOption = "",
     config: ConfigOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +52,7 @@ def hold(
     from agent.commands.drill_show import legs
 
     limit = _seconds(within) if within else None
-    report = asked(config, "/api/drills", body={"service": service, "by": by}, service=service)
+    report = asked(config, "/api/drills", body={"service": service, "by": by or login_name()})
     if not wait:
         show(report, as_json, lambda found: f"begun: {found['id']}")
         return
@@ -65,11 +65,11 @@ def hold(
 @drill.command()
 def seen(
     which: Annotated[str, typer.Argument(help="The drill's service or id, where several wait.")] = "",
-    by: Annotated[str, typer.Option(help="Who has seen it.", envvar="USER")] = "somebody",
+    by: ByOption = "",
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Say that the message of a drill has been seen. As its button in Slack does."""
-    out.print(asked(config, "/api/drills/seen", body={"drill": which, "by": by})["said"], markup=False)
+    out.print(asked(config, "/api/drills/seen", body={"drill": which, "by": by or login_name()})["said"], markup=False)
 
 
 @drill.command("list")

@@ -13,6 +13,7 @@ from agent.commands.show import COLORS
 from agent.config.model import Config
 from agent.config.nearest import did_you_mean
 from agent.core.durations import parse_duration
+from agent.core.plain_text import clean
 from agent.logs import query as stored
 from agent.ports import LogLine
 
@@ -34,10 +35,13 @@ def search(
     """Print what matches, oldest first; exit code 1 when nothing does."""
     try:
         begin = datetime.now(UTC) - parse_duration(since)
+    except ValueError as error:
+        raise fail(f"--since: {error}", 2) from None
+    try:
         found = stored.search(
             log_path(config), query, service=service, level=level, since=begin, limit=limit, regex=regex
         )
-    except (stored.LogQueryError, ValueError) as error:
+    except stored.LogQueryError as error:
         raise fail(str(error), 2) from None
     _print(reversed(found), as_json)
     if not found:
@@ -46,7 +50,7 @@ def search(
 
 
 def tail(config: Config, service: str | None, lines: int, level: str, follow: bool, as_json: bool, fail: Fail) -> None:
-    """Print the last lines, and with `follow` the next ones until interrupted."""
+    """Print the last lines, and with `follow` the next ones until interrupted; exit code 1 when there are none."""
     path = log_path(config)
     try:
         found = list(stored.tail(path, service, lines=lines, level=level))
@@ -59,6 +63,8 @@ def tail(config: Config, service: str | None, lines: int, level: str, follow: bo
         raise fail(str(error), 2) from None
     except KeyboardInterrupt:
         return
+    if not found and lines:
+        raise fail("there are no such lines")
 
 
 def _known(config: Config, service: str | None, fail: Fail) -> None:
@@ -74,7 +80,8 @@ def _print(lines: Iterable[LogLine], as_json: bool) -> None:
             print(json.dumps(_plain(line), ensure_ascii=False), flush=True)
             continue
         level = Text(f"{line.level or '-':<8}", style=STYLES.get(line.level, ""))
-        console.print(Text.assemble(f"{line.at:%m-%d %H:%M:%S} ", (line.service, "bold"), " ", level, " ", line.text))
+        text = clean(line.text).replace("\n", f"\n{'':<15}")  # its second line shall not pass for another one
+        console.print(Text.assemble(f"{line.at:%m-%d %H:%M:%S} ", (line.service, "bold"), " ", level, " ", text))
 
 
 def _plain(line: LogLine) -> dict[str, object]:

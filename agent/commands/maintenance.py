@@ -16,13 +16,12 @@ from agent.commands.silence import (
     clock_here,
     length,
     limits,
-    login_name,
     matchers,
     path,
     say_hint,
     zone_here,
 )
-from agent.commands.terminal import asked, fail, out, show
+from agent.commands.terminal import asked, fail, login_name, out, show
 
 maintenance = typer.Typer(no_args_is_help=True, help="Planned times without pages and restarts.")
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.commands.silence import DEFAULT, ByOption, ConfigOption, JsonOption, login_name
-from agent.commands.terminal import asked, out, show
+from agent.commands.silence import DEFAULT, ByOption, ConfigOption, JsonOption
+from agent.commands.terminal import asked, login_name, out, show
 
 notify = typer.Typer(no_args_is_help=True, help="Whether the channels bring what they are given.")
 

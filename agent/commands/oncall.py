@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.commands.terminal import asked, err, fail, out, read
+from agent.commands.terminal import asked, err, fail, login_name, out, read
 
 oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and whether somebody always is.")
 
@@ -15,7 +15,7 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configur
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ZoneOption = Annotated[str, typer.Option(help="IANA time zone to read and write times in. Default: this terminal's.")]
 AgentOption = Annotated[bool, typer.Option("--agent/--no-agent", help="Ask the running agent for overrides.")]
-ByOption = Annotated[str, typer.Option(help="Who changes it.", envvar="USER")]
+ByOption = Annotated[str, typer.Option(help="Who changes it. Default: the login name.")]
 From = Annotated[str, typer.Option("--from", help="now, +2h, 18:00, Mon 09:00, 2026-01-05 09:00.")]
 Until = Annotated[str, typer.Option("--until", help="The same forms.")]
 Days = Annotated[int, typer.Option(min=1, max=366, help="How many days to look ahead.")]
@@ -112,7 +112,13 @@ def _change(
         start, end = parse_moment(span[0], here, now), parse_moment(span[1], here, now)
     except ValueError as error:
         raise fail(str(error), 2) from None
-    body = {"schedule": schedule, "person": person, "start": start.isoformat(), "end": end.isoformat(), "by": by}
+    body = {
+        "schedule": schedule,
+        "person": person,
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "by": by or login_name(),
+    }
     answer = asked(config, "/api/oncall/overrides", body={**body, "instead_of": other, "swap": swap})
     made = override_of(answer["override"])
     reader = Reader(here, found.people, now)

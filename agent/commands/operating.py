@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from agent.commands.terminal import asked, fail, out
+from agent.commands.terminal import asked, cleaned, fail, login_name, out
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
+ByOption = Annotated[str, typer.Option(help="Who says so, for the timeline. Default: the login name.")]
 DEFAULT = Path("config.yaml")
 
 
@@ -19,16 +20,17 @@ def add_to(app: typer.Typer) -> None:
 def ack(
     service: str,
     span: Annotated[str, typer.Option("--for", help="For how long, such as 1h. Default: as its policy says.")] = "",
-    by: Annotated[str, typer.Option(help="Who takes it on.", envvar="USER")] = "somebody",
+    by: ByOption = "",
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Take an incident on. Nobody else is asked until that expires, and nobody is reminded."""
-    out.print(asked(config, "/api/ack", body={"service": service, "for": span, "by": by})["said"])
+    body = {"service": service, "for": span, "by": by or login_name()}
+    out.print(asked(config, "/api/ack", body=body)["said"], markup=False)
 
 
 def approve(
     what: Annotated[str, typer.Argument(help="The service, or the key that the page shows.")],
-    by: Annotated[str, typer.Option(help="Who approves, for the timeline.", envvar="USER")] = "somebody",
+    by: ByOption = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not show the evidence and ask first.")] = False,
     config: ConfigOption = DEFAULT,
 ) -> None:
@@ -42,31 +44,33 @@ def approve(
         )
         if incident is None:
             raise fail(f"nothing waits for an approval of {what!r}: it was answered, expired, or ended")
-        out.print(question(incident))
+        out.print(question(cleaned(incident)))
         typer.confirm("Restart it?", abort=True)
         what = incident["approval"]["key"]
-    answer = asked(config, "/api/approve", body={"key": what, "by": by})
+    answer = asked(config, "/api/approve", body={"key": what, "by": by or login_name()})
     out.print(f"{answer['service']}: approved")
 
 
 def deployed(
     service: str,
     span: Annotated[str, typer.Option("--for", help="For how long nothing is restarted, such as 2m.")] = "2m",
-    by: Annotated[str, typer.Option(help="Who says so, for the timeline.", envvar="USER")] = "",
+    by: ByOption = "",
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Say that a service is being deployed. Or restarted by hand: its misses restart nothing for a while."""
     from agent.commands.silence import clock_here
 
-    answer = asked(config, "/api/deployed", body={"service": service, "for": span, "by": by}, service=service)
+    body = {"service": service, "for": span, "by": by or login_name()}
+    answer = asked(config, "/api/deployed", body=body, service=service)
     clock, until = clock_here(""), answer["until"]
     out.print(f"{service}: nothing is restarted until {clock.at(until)} {clock.zone} ({clock.left(until)} left)")
 
 
 def restart(
     service: str,
-    by: Annotated[str, typer.Option(help="Who asks, for the timeline.", envvar="USER")] = "somebody",
+    by: ByOption = "",
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Restart a service that is down, now. Neither budget nor mode stands in the way; what is under way does."""
-    out.print(asked(config, "/api/restart", body={"service": service, "by": by})["said"])
+    body = {"service": service, "by": by or login_name()}
+    out.print(asked(config, "/api/restart", body=body)["said"], markup=False)

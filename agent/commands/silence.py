@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.commands.terminal import asked, duration, err, fail, out, show
+from agent.commands.terminal import asked, duration, err, fail, login_name, out, show
 
 silence = typer.Typer(no_args_is_help=True, help="Ask nobody about some services for a while.")
 
@@ -165,17 +165,6 @@ def say_hint(found: dict[str, Any]) -> None:
     """What the agent thinks was meant instead, beside the output proper."""
     if found["hint"]:
         err.print(f"codeblue: {found['hint']}", markup=False, soft_wrap=True)
-
-
-def login_name() -> str:
-    """Whoever sits at the terminal, also behind sudo."""
-    import getpass
-    import os
-
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "somebody"
 
 
 def path(collection: str, name: str, by: str) -> str:

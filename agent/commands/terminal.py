@@ -10,6 +10,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from agent.commands.counted import counted
+from agent.core.plain_text import clean
 
 WIDE = 1000  # columns; what is piped is not folded
 out = Console(width=None if sys.stdout.isatty() else WIDE)
@@ -41,11 +42,21 @@ def refused(error: Any) -> typer.Exit:
 
 
 def show(found: Any, as_json: bool, render: Callable[[Any], RenderableType]) -> None:
+    """As it is for scripts; for people without what could act on their terminal."""
     if as_json:
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
         print()
     else:
-        out.print(render(found))
+        out.print(render(cleaned(found)))
+
+
+def cleaned(found: Any) -> Any:
+    """The same answer with every text in it made safe to show: services, logs and programs wrote parts of them."""
+    if isinstance(found, str):
+        return clean(found)
+    if isinstance(found, list):
+        return [cleaned(one) for one in found]
+    return {key: cleaned(one) for key, one in found.items()} if isinstance(found, dict) else found
 
 
 def duration(text: str, option: str = "--since") -> str:
@@ -81,3 +92,14 @@ def asked(
         raise fail(str(error), 2) from None
     except AgentUnreachable as error:
         raise fail(str(error)) from None
+
+
+def login_name() -> str:
+    """Whoever sits at the terminal, also behind sudo."""
+    import getpass
+    import os
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "somebody"

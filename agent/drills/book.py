@@ -18,7 +18,7 @@ from agent.drills.course import Course, Ground
 from agent.drills.plan import CHANNELS, called, drilled, other_way, wanted
 from agent.drills.remedies import in_lines
 from agent.drills.timetable import first_due, is_due
-from agent.operations import Refused
+from agent.operations import NoSuchService, Refused
 from agent.ports import DrillOutcome, DrillReport, Stored, StoreUnavailable, Vitals
 from agent.runtime.signals import Signals
 
@@ -56,7 +56,7 @@ class Drills:
         of = of or CHANNELS
         policy = wanted(self._config, of)
         if policy is None:
-            raise Refused(f"there is no service {of!r}{did_you_mean(of, self._config.services)}")
+            raise NoSuchService(f"there is no service {of!r}{did_you_mean(of, self._config.services)}")
         if not policy.pages:
             what = f"{of} pages nobody" if of != CHANNELS else "no service pages any channel"
             raise Refused(f"{what}: there is nothing to drill; give it `page:` or an escalation policy")

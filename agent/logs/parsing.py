@@ -1,8 +1,9 @@
 """One raw line of a log to a `LogLine`. Pure: no clock, no I/O.
 
 JSON objects (also Docker's wrapping of another line), logfmt, and plain lines: ISO times, syslog (RFC 3164 and 5424),
-nginx error and access logs, klog, the CRI format of containers. A plain line keeps its whole text; of a JSON or logfmt
-line the message becomes the text and the other keys become fields.
+nginx error and access logs, Apache's, klog, the CRI format of containers. A plain line keeps its whole text but for
+colours and other terminal escapes; of a JSON or logfmt line the message becomes the text and the other keys become
+fields.
 
 Times without a zone are taken as UTC unless `zone` says otherwise. A line without a credible time gets the time at
 which it was received.
@@ -16,8 +17,9 @@ from typing import Any
 import orjson
 
 from agent.core.few import NO_TEXT
+from agent.core.plain_text import without_escapes
 from agent.logs.levels import level_in, level_of_number, level_of_priority, level_of_status, level_of_word
-from agent.logs.times import credible, from_access, from_iso, from_value, from_yearless
+from agent.logs.times import credible, from_access, from_iso, from_month, from_value, from_yearless
 from agent.ports import LogLine
 
 RAW_LIMIT = 65_536  # bytes of a raw line that are looked at
@@ -29,7 +31,7 @@ CUT = " [cut]"
 _TIME_KEYS = ("time", "timestamp", "ts", "@timestamp", "datetime", "asctime")
 _LEVEL_KEYS = ("level", "severity", "lvl", "levelname", "log.level", "levelno")
 _TEXT_KEYS = ("msg", "message", "event", "log", "MESSAGE")
-_TRACE_KEYS = ("trace_id", "traceId", "traceID", "trace.id", "trace")
+_TRACE_KEYS = ("trace_id", "traceId", "traceID", "TraceId", "otelTraceID", "trace.id", "trace")
 
 _LOGFMT_START = re.compile(r'[A-Za-z_@][\w.@/-]*=(?:"|[^\s=]|$)')
 _LOGFMT = re.compile(r'([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
@@ -38,6 +40,7 @@ _ISO = re.compile(r"\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z| ?
 _CRI = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (?:stdout|stderr) [FP] ")
 _SYSLOG = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d)\b")
 _NGINX_ERROR = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d)")
+_APACHE = re.compile(r"\[[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d(?:\.\d{1,6})?) (\d{4})\]")
 _KLOG = re.compile(r"([IWEF])(\d\d)(\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?) ")
 _ACCESS = re.compile(r'(\S+) \S+ \S+ \[([^\]]{20,30})\] "([A-Z]+) ([^" ]*)[^"]*" (\d{3}) ')
 _TRACE = re.compile(r"(?:trace[_.-]?id\W{1,4}|traceparent\W{1,4}00-)([0-9a-f]{16,32})\b", re.IGNORECASE)
@@ -69,7 +72,8 @@ def parse(
 
 
 def clean(raw: str | bytes) -> str:
-    """The characters of a raw line: bounded, without NULs and trailing white space, encodable as UTF-8."""
+    """The characters of a raw line: bounded, without NULs, terminal escapes and trailing white space, encodable as
+    UTF-8."""
     if isinstance(raw, bytes):
         cut_off = len(raw) > RAW_LIMIT
         text = raw[:RAW_LIMIT].decode("utf-8", "replace")
@@ -78,7 +82,7 @@ def clean(raw: str | bytes) -> str:
         text = raw[:RAW_LIMIT].encode("utf-8", "replace").decode("utf-8", "replace")
     if "\0" in text:
         text = text.replace("\0", "")
-    text = text.rstrip()
+    text = without_escapes(text).rstrip()
     return text + CUT if cut_off else text
 
 
@@ -124,11 +128,12 @@ def _keyed(
             break
     for key in _TEXT_KEYS:
         if isinstance(values.get(key), str):
-            text = values.pop(key).replace("\0", "")
+            text = without_escapes(values.pop(key).replace("\0", ""))
             break
     trace_id = ""
     for key in _TRACE_KEYS:
-        if isinstance(values.get(key), str):
+        value = values.get(key)
+        if isinstance(value, str) and not value[:64].count(" "):  # with blanks in it, it is a stack's
             trace_id = values.pop(key)[:64]
             break
     return LogLine(
@@ -190,6 +195,8 @@ def _leading_time(text: str, received: datetime, zone: tzinfo) -> datetime | Non
             return from_iso(iso[1].replace(" +", "+").replace(" -", "-"), zone)
         if nginx := _NGINX_ERROR.match(text):
             return from_iso(f"{nginx[1]}-{nginx[2]}-{nginx[3]}T{nginx[4]}", zone)
+        if apache := _APACHE.match(text):
+            return from_month(apache[4], apache[1], apache[2], apache[3], zone)
     elif syslog := _SYSLOG.match(text):
         return from_yearless(syslog[1], syslog[2], syslog[3], received, zone)
     return None

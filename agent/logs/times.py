@@ -59,6 +59,11 @@ def from_yearless(month: int | str, day: str, clock: str, received: datetime, zo
     return None
 
 
+def from_month(year: str, month: str, day: str, clock: str, zone: tzinfo) -> datetime | None:
+    """ "Sat Nov 21 09:00:00.123456 2026", as in Apache's error log, without the day of the week."""
+    return from_iso(f"{year}-{_MONTHS.get(month, 0):02}-{int(day):02}T{clock}", zone)
+
+
 def from_access(text: str) -> datetime | None:
     """ "21/Nov/2026:09:00:00 +0100", as in the access logs of nginx and Apache."""
     month = _MONTHS.get(text[3:6], 0)

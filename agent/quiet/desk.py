@@ -15,7 +15,7 @@ from agent.core.events import Input, Noted
 from agent.core.matchers import BUILT_IN, Matchers, Sign, attributes, parse_all, unknown_service
 from agent.core.silence import Silence, State, expired
 from agent.core.windows import Once, Window
-from agent.operations import Refused
+from agent.operations import NoSuchService, Refused
 from agent.quiet.book import Book, Subject, is_past
 from agent.quiet.reading import one_line
 from agent.quiet.recurrence import in_force
@@ -192,7 +192,7 @@ class Desk:
             raise Refused(f"{matchers} means every service there is: say --all (in the API all: true) if that is meant")
         names = {one.policy.service for one in services}
         if name := unknown_service(matchers, names):
-            raise Refused(f"there is no service {name!r}{_near(name, names)}")
+            raise NoSuchService(f"there is no service {name!r}{_near(name, names)}")
         return meant
 
     def _silence(self, name: str) -> Silence:

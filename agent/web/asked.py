@@ -7,8 +7,14 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from agent.core.durations import parse_duration
+from agent.operations import NoSuchService, Refused
 
 Keys = Mapping[str, type | tuple[type, ...]]
+
+
+def refusal(refused: Refused) -> HTTPException:
+    """How a refusal is answered: 404 where what it is about is not there, else 409."""
+    return HTTPException(404 if isinstance(refused, NoSuchService) else 409, str(refused))
 
 
 class Asked:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from agent.operations import Refused
 from agent.ports import DrillBook, DrillReport
 from agent.web.answers import to_json
+from agent.web.asked import refusal
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 
@@ -46,7 +47,7 @@ class DrillApi:
         try:
             id = book.hold(asked.get("service", ""), asked.get("by") or "somebody")
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
         report = book.report(id)
         assert isinstance(report, DrillReport), "a drill that was begun is known"
         return self._answer(asdict(report), 202)
@@ -56,7 +57,7 @@ class DrillApi:
         try:
             said = await self._book().seen(asked.get("drill", ""), asked.get("by") or "somebody")
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
         return self._answer({"said": said})
 
     def _book(self) -> DrillBook:

@@ -15,7 +15,7 @@ from agent.quiet.preview import LOOKED_BACK, covered, plain, preview
 from agent.quiet.reading import Misread, WrittenWindow, read_window
 from agent.quiet.recurrence import upcoming
 from agent.web.answers import json_answer
-from agent.web.asked import Asked, Keys
+from agent.web.asked import Asked, Keys, refusal
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 from agent.web.quiet_views import meant_view, window_view
@@ -55,7 +55,7 @@ class MaintenanceApi:
         try:
             await desk.add_window(window, everything=asked.flag("all"))
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
         return json_answer({**window_view(window, desk.book), **meant_view(window.matchers, desk)}, 201)
 
     async def preview(self, request: Request) -> Response:
@@ -81,7 +81,7 @@ class MaintenanceApi:
         except LookupError as error:
             raise HTTPException(404, str(error.args[0])) from error
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
         return json_answer(window_view(ended, desk.book))
 
     async def _read(self, asked: Asked) -> Window:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from agent.operations import Refused
 from agent.ports import Notifying
 from agent.web.answers import to_json
-from agent.web.asked import Asked, Keys
+from agent.web.asked import Asked, Keys, refusal
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 
@@ -41,7 +41,7 @@ class NotifyApi:
         except LookupError as error:
             raise HTTPException(404, str(error.args[0])) from error
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
 
     def _answer(self, value: Any) -> Response:
         return Response(self._deps.redact(to_json(value).decode()) + "\n", media_type="application/json")

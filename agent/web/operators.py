@@ -14,6 +14,7 @@ from agent.core.events import Approved, Deployed
 from agent.operations import Operations, Refused
 from agent.ports import ServiceRow
 from agent.web.answers import json_answer
+from agent.web.asked import refusal
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 
@@ -84,7 +85,7 @@ async def _said(doing: Awaitable[str]) -> Response:
     try:
         return json_answer({"said": await doing})
     except Refused as refused:
-        raise HTTPException(409, str(refused)) from refused
+        raise refusal(refused) from refused
 
 
 def _question(row: ServiceRow) -> str:

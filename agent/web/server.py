@@ -12,6 +12,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server as Uvicorn
 
+from agent import SERVER
+
 BACKLOG = 2048
 MOST_CONNECTIONS = 4096
 HEADERS_WITHIN = 10.0  # seconds
@@ -45,6 +47,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            headers=[("server", SERVER)],
             proxy_headers=False,
             backlog=BACKLOG,
             limit_concurrency=MOST_CONNECTIONS,

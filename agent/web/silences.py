@@ -13,7 +13,7 @@ from agent.quiet.desk import Desk, Wanted
 from agent.quiet.preview import plain, preview
 from agent.quiet.reading import parse_moment
 from agent.web.answers import json_answer
-from agent.web.asked import Asked, Keys
+from agent.web.asked import Asked, Keys, refusal
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
 from agent.web.quiet_views import meant_view, quiet_view, silence_view
@@ -86,7 +86,7 @@ class SilenceApi:
         try:
             made = await desk.add_silence(wanted)
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
         return json_answer({**silence_view(made, desk.book), **meant_view(matchers, desk)}, 201)
 
     async def preview(self, request: Request) -> Response:
@@ -107,7 +107,7 @@ class SilenceApi:
         except LookupError as error:
             raise HTTPException(404, str(error.args[0])) from error
         except Refused as refused:
-            raise HTTPException(409, str(refused)) from refused
+            raise refusal(refused) from refused
         return json_answer(silence_view(ended, desk.book))
 
 

@@ -99,6 +99,11 @@ def test_long_text_and_more_performance_data_follow_the_first_line() -> None:
     assert [datum.label for datum in output.data] == ["/", "/boot", "/home"]
 
 
+def test_colours_of_a_plugin_are_left_out_whole() -> None:
+    output = parse_output("\x1b[31mCRITICAL\x1b[0m - \x1b]0;title\x07disk\r\nmore\x08")
+    assert (output.summary, output.details) == ("CRITICAL - disk", "more")
+
+
 def test_at_most_64_values_are_kept_with_labels_that_are_safe_and_unique() -> None:
     assert len(values_of(parse_data(" ".join(f"v{number}=1" for number in range(100))))) == 64
     values = values_of([Datum(label="a b", value=1), Datum(label="a;b", value=2), Datum(label="x" * 500, value=3)])

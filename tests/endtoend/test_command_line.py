@@ -125,9 +125,10 @@ def test_an_outage_as_the_command_line_tells_it(make_agent: MakeAgent, web: Serv
         assert "http: missed beat 1 of 2" in why
         assert "asked hook to page" in why
         assert json.loads(cli(agent, "explain", "web", "--json").stdout)["timeline"]
-        nobody = cli(agent, "explain", "wbe")
-        assert nobody.returncode == 2
-        assert "there is no service 'wbe': did you mean 'web'?" in nobody.stderr
+        for command in ("explain", "ack", "drill"):
+            nobody = cli(agent, command, "wbe")
+            assert nobody.returncode == 2
+            assert nobody.stderr == "codeblue: there is no service 'wbe': did you mean 'web'?\n"
 
 
 def test_a_dead_letter_is_listed_and_replayed_under_its_own_key(

@@ -153,7 +153,7 @@ def test_the_commands_speak_plainly(agent: Agent) -> None:
         pytest.param(["silence", "add", "--for", "2h"], 2, "--all", id="what?"),
         pytest.param(["silence", "add", "serivce=web", "--for", "2h"], 2, "did you mean 'service'?", id="attribute"),
         pytest.param(["silence", "add", "all", "--for", "2h"], 1, "--all", id="everything"),
-        pytest.param(["silence", "add", "service=wbe", "--for", "2h"], 1, "did you mean 'web'?", id="service"),
+        pytest.param(["silence", "add", "service=wbe", "--for", "2h"], 2, "did you mean 'web'?", id="service"),
         pytest.param(["silence", "add", "service=web", "--for", "2h", "--from", "x"], 2, "Mon 09:00", id="when?"),
         pytest.param(["silence", "add", "service=web", "--for", "2", "hours"], 2, "write the unit", id="no unit"),
         pytest.param(["silence", "add", "service=web", "--until", "soon"], 2, "--until: expected", id="until when?"),

@@ -38,6 +38,8 @@ AT_NINE = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         pytest.param("[2026-11-21 10:00:00 +0100] [42] [INFO] it broke", id="gunicorn, its time in brackets"),
         pytest.param("2026/11/21 09:00:00 [error] 12#12: *4 connect() failed", id="nginx error log"),
         pytest.param('::1 - - [21/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 1 "-" "-"', id="nginx access log"),
+        pytest.param("[Sat Nov 21 09:00:00.000000 2026] [core:error] [pid 1] x", id="Apache error log"),
+        pytest.param("\x1b[2m2026-11-21T09:00:00Z\x1b[0m \x1b[32mINFO\x1b[0m x", id="in colours"),
         pytest.param("Nov 21 09:00:00 web-1 sshd[4]: Failed password", id="syslog RFC 3164"),
         pytest.param("<11>Nov 21 09:00:00 web-1 app: it broke", id="syslog RFC 3164 with a priority"),
         pytest.param("<11>1 2026-11-21T09:00:00Z web-1 app 4 - - it broke", id="syslog RFC 5424"),
@@ -67,6 +69,8 @@ def test_every_format_tells_when_the_line_was_written(raw: str) -> None:
         pytest.param("2026-11-21 09:00:00 ERROR it broke", "error", id="capitals"),
         pytest.param("2026/11/21 09:00:00 [warn] 1#1: x", "warning", id="nginx brackets"),
         pytest.param("[Sat Nov 21 09:00:00 2026] [core:error] [pid 1] x", "error", id="Apache"),
+        pytest.param("2026-11-21 09:00:00 \x1b[31mERROR\x1b[0m it broke", "error", id="in colours"),
+        pytest.param("\x1b[33mlevel=warn\x1b[0m msg=x", "warning", id="logfmt in colours"),
         pytest.param("error: cannot open file", "error", id="a word and a colon at the start"),
         pytest.param("FATAL:  role does not exist", "critical", id="PostgreSQL"),
         pytest.param("finished without an error", "", id="a sentence that speaks of an error has no level"),
@@ -98,6 +102,23 @@ def test_a_plain_line_keeps_its_whole_text_and_its_trace_is_found() -> None:
     raw = "2026-11-21 09:00:00 ERROR trace_id=4bf92f3577b34da6a3ce929d0e0e4736 it broke"
     line = read(raw)
     assert (line.text, line.trace_id) == (raw, "4bf92f3577b34da6a3ce929d0e0e4736")
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        pytest.param("\x1b[1;31mit broke\x1b[0m", "it broke", id="colours"),
+        pytest.param('{"level":"error","msg":"\\u001b[31mit\\u001b[0m broke"}', "it broke", id="colours in JSON"),
+        pytest.param("it\x1b]0;a title\x07 broke", "it broke", id="the title of a terminal's window"),
+    ],
+)
+def test_terminal_escapes_are_left_out(raw: str, text: str) -> None:
+    assert read(raw).text == text
+
+
+def test_a_stack_under_the_key_trace_is_a_field_and_no_trace_id() -> None:
+    line = read('{"msg":"it broke","trace":"at Foo.bar(Foo.java:1)"}')
+    assert (line.trace_id, dict(line.fields)) == ("", {"trace": "at Foo.bar(Foo.java:1)"})
 
 
 def test_an_access_line_gives_who_asked_for_what() -> None:

@@ -113,7 +113,7 @@ async def test_a_restart_that_is_asked_for_is_handed_to_the_core() -> None:
 @pytest.mark.parametrize(
     ("path", "asked", "status", "why"),
     [
-        pytest.param("/api/ack", {"service": "photo-api"}, 409, "did you mean 'photos-api'?", id="a typo"),
+        pytest.param("/api/ack", {"service": "photo-api"}, 404, "did you mean 'photos-api'?", id="a typo"),
         pytest.param("/api/ack", {"service": "photos-api", "for": "soon"}, 400, "for: ", id="no duration"),
         pytest.param("/api/ack", {"service": "photos-api", "for": "90d"}, 409, "at most", id="for ever"),
         pytest.param("/api/restart", {"service": "photos-api"}, 409, "no restart is configured", id="no restart"),

@@ -85,7 +85,7 @@ async def test_until_resolved_is_bound_to_what_is_open() -> None:
         pytest.param({"match": "team=photos", "until": "2026-11-20"}, 400, "that is to come", id="an end that is over"),
         pytest.param({"match": "team=photos", "for": "1h", "by": "x" * 101}, 409, "at most 100", id="no name"),
         pytest.param({"match": "all", "for": "1h"}, 409, "say --all (in the API all: true)", id="everything"),
-        pytest.param({"match": "service=mial", "for": "1h"}, 409, "did you mean 'mail'?", id="no such service"),
+        pytest.param({"match": "service=mial", "for": "1h"}, 404, "did you mean 'mail'?", id="no such service"),
     ],
 )
 async def test_a_silence_that_makes_no_sense_is_refused(asked: Any, status: int, error: str) -> None:
