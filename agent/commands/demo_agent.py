@@ -59,6 +59,7 @@ class DemoAgent:
         self._pages: list[str] = []
         self._taken = 0
         self._telling = False
+        self._said: list[str] = []  # beside its log, as where it refuses to start
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "agent.daemon", "run", "--config", str(self._config), "--log-json"]
@@ -92,6 +93,7 @@ class DemoAgent:
                 try:
                     entry = orjson.loads(line)
                 except ValueError:
+                    self._said.append(line.rstrip())
                     continue
                 self._take(entry)
 
@@ -158,7 +160,11 @@ class DemoAgent:
         with self._news:
             while not happened():
                 left = end - time.monotonic()
-                if left <= 0 or self._process.poll() is not None:
+                if self._process.poll() is not None:
+                    self.stay(0.3)  # what it said last may still be on its way
+                    said = "\n".join(f"  {line}" for line in self._said[-5:])
+                    raise StoryFailed(f"the agent ended while the story waited for {what}\n{said}")
+                if left <= 0:
                     raise StoryFailed(f"waited {seconds:g} s in vain for {what}")
                 self._news.wait(min(left, 0.5))
 

@@ -12,6 +12,7 @@ FLOP = (
     "ExecStart=/bin/sh -c 'test -e /run/flop-is-broken && exit 1; exec sleep infinity'\nRestart=always\nRestartSec=50ms"
 )
 SLOW = "Type=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'sleep 6; systemd-notify --ready; exec sleep infinity'"
+TALKER = "ExecStart=/bin/sh -c 'while sleep 1; do echo level=error msg=disk-on-fire trace_id=4bf92f3577b34da6; done'"
 WANTED = "[Install]\nWantedBy=multi-user.target\n"
 
 SERVICES = {  # unit: its [Service] section, and whether a target wants it
@@ -24,6 +25,7 @@ SERVICES = {  # unit: its [Service] section, and whether a target wants it
     "slow": (SLOW, True),
     "watched": (SLEEP, True),
     "stranger": (SLEEP, True),  # no service of the configuration names it
+    "talker": (TALKER, False),  # what it says in the journal is kept
     "pages": ("ExecStart=/usr/bin/python3 /opt/pages.py", True),
 }
 
@@ -69,6 +71,7 @@ def config(**more: Any) -> dict[str, Any]:
         "agent": {"name": "machine", "store": "sqlite:////var/lib/codeblue/codeblue.db"},
         "defaults": {"every": "1s", "timeout": "900ms", "misses": 2, "retry": "300ms", "recover": 1},
         "services": [*services, *more.get("services", [])],
+        "logs": [{"journal": ["talker.service"], "service": "nginx"}],
         "channels": {"pages": {"type": "webhook", "url": "http://127.0.0.1:9000/"}},
     }
 

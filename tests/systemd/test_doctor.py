@@ -25,7 +25,7 @@ def broken() -> dict[str, Any]:
         {"name": "b", "checks": [{"command": ["/usr/lib/nosuch"]}], "restart": {"command": ["/etc/passwd"]}},
         {"name": "c", "checks": [{"systemd": {"unit": "mine", "scope": "user"}}]},
     ]
-    found["logs"] = [{"service": "a", "files": ["/var/log/secret/*.log"]}, {"service": "b", "files": ["/run/adm.log"]}]
+    found["logs"] += [{"service": "a", "files": ["/var/log/secret/*.log"]}, {"service": "b", "files": ["/run/adm.log"]}]
     return found
 
 
