@@ -15,7 +15,7 @@ from agent.commands.maintenance import maintenance
 from agent.commands.notify import notify
 from agent.commands.oncall import oncall
 from agent.commands.silence import silence
-from agent.commands.terminal import asked, duration, err, fail, out, read, refused, show
+from agent.commands.terminal import asked, duration, err, fail, out, read, read_to_ask, refused, show
 
 app = typer.Typer(
     name="codeblue",
@@ -223,7 +223,7 @@ def logs_search(
     """Search the gathered log lines, newest last."""
     from agent.commands.lines import search
 
-    search(read(config), query, service, level, since, limit, regex, as_json, fail)
+    search(read_to_ask(config), query, service, level, since, limit, regex, as_json, fail)
 
 
 @logs.command("tail")
@@ -238,7 +238,7 @@ def logs_tail(
     """The last log lines of a service, or of all."""
     from agent.commands.lines import tail
 
-    tail(read(config), service, lines, level, follow, as_json, fail)
+    tail(read_to_ask(config), service, lines, level, follow, as_json, fail)
 
 
 @app.command()

@@ -92,9 +92,9 @@ def _followed(config: Path, report: dict[str, Any], limit: float | None, *, live
 
     from agent.commands.ask import AgentUnreachable, ask
     from agent.commands.drill_show import legs
-    from agent.commands.terminal import read
+    from agent.commands.terminal import read_to_ask
 
-    found, path, end = read(config), f"/api/drills/{quote(report['id'])}", limit and monotonic() + limit
+    found, path, end = read_to_ask(config), f"/api/drills/{quote(report['id'])}", limit and monotonic() + limit
     with Live(legs(report), console=out, transient=True) if live else nullcontext() as shown:
         while report["outcome"] == "running":
             if end and monotonic() > end:

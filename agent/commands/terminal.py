@@ -35,6 +35,21 @@ def read(config: Path) -> Any:
         raise refused(error) from None
 
 
+def read_to_ask(config: Path) -> Any:
+    """The configuration as far as it takes to ask the running agent: what else is wrong with the files, a secret that
+    only the agent's environment has too, keeps nobody from asking. Where it is too little, as `read`."""
+    from agent.app import TABLES
+    from agent.config.load import load, readable_part
+    from agent.config.model import ConfigError
+
+    try:
+        return load(config, TABLES)
+    except ConfigError as error:
+        if (part := readable_part(config, TABLES)) is None:
+            raise refused(error) from None
+        return part
+
+
 def refused(error: Any) -> typer.Exit:
     for problem in error.problems:
         err.print(str(problem), markup=False, soft_wrap=True)
@@ -83,7 +98,7 @@ def asked(
     from agent.commands.ask import AgentUnreachable, NotThere, NotUnderstood, ask
     from agent.config.nearest import did_you_mean
 
-    found = read(config)
+    found = read_to_ask(config)
     try:
         return ask(found, path, body=body, method=method, timeout=timeout)
     except NotThere as error:

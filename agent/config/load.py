@@ -43,6 +43,14 @@ def load(path: Path, tables: Tables, env: Mapping[str, str] | None = None, copy:
     return config
 
 
+def readable_part(path: Path, tables: Tables, env: Mapping[str, str] | None = None) -> Config | None:
+    """What can be read of a configuration that is refused: enough to ask the agent, which runs on an earlier one, or
+    has the secrets in its environment. None where the main file or the agent's own settings cannot be read."""
+    report = Report()
+    tree = read_tree(path, os.environ if env is None else env, report)
+    return _resolve(tree, tables, Reading(report, [])) if tree.main.document.value else None
+
+
 def _files(tree: Tree, reading: Reading) -> tuple[Path, ...]:
     """All that were read, or looked for, each once."""
     return tuple(dict.fromkeys([*tree.files, *reading.secret_files]))

@@ -131,6 +131,26 @@ def test_an_outage_as_the_command_line_tells_it(make_agent: MakeAgent, web: Serv
             assert nobody.stderr == "codeblue: there is no service 'wbe': did you mean 'web'?\n"
 
 
+def test_an_agent_is_asked_without_its_secrets_and_while_its_files_are_being_edited(
+    make_agent: MakeAgent, web: Service
+) -> None:
+    services = [{"name": "web", "checks": [{"http": web.url}], "labels": {"team": "${TEAM}"}}]
+    agent = make_agent({"services": services}, env={"TEAM": "shop"})
+    mine = {name: value for name, value in agent.env.items() if name != "TEAM"}
+    with agent.running():
+        wait_for(lambda: agent.health("web") == "up")
+        for _ in range(2):
+            said = codeblue("status", "--json", cwd=agent.folder, env=mine)
+            assert (said.returncode, said.stderr) == (0, "")
+            assert [one["name"] for one in json.loads(said.stdout)] == ["web"]
+            agent.write({"services": [*services, {"nam": "half of a serv"}]})
+        refused = codeblue("validate", cwd=agent.folder, env=mine)
+        assert refused.returncode == 2
+        assert "TEAM is not set" in refused.stderr
+        agent.write({"agent": {"listen": "here"}, "services": services})
+        assert codeblue("status", cwd=agent.folder, env=mine).returncode == 2
+
+
 def test_a_dead_letter_is_listed_and_replayed_under_its_own_key(
     make_agent: MakeAgent, web: Service, hook: Receiver
 ) -> None:
