@@ -11,11 +11,12 @@ from agent.assembly import alert_rule, assemble, beat_tokens, owners
 from agent.config.diff import Changes, changes
 from agent.config.last_good import keep
 from agent.config.load import load
-from agent.config.model import ConfigError
+from agent.config.model import Config, ConfigError
 from agent.runtime.memory import settle
 
 log = structlog.get_logger()
 
+READ_WITHIN = 60.0  # seconds
 MOST_PROBLEMS = 100  # in one line of the log
 MANY = 1000  # services: after a change of so many, memory is put in order as after the start
 
@@ -56,12 +57,10 @@ class Reloader:
 
     async def _reload(self) -> bool:
         app = self._app
-        before = await asyncio.to_thread(self._look)
         files: tuple[Path, ...] = ()
         try:
-            new = await asyncio.to_thread(load, self._path, TABLES)
+            new = await self._read()
             files = new.files
-            await asyncio.to_thread(self._watch, files, before)
             app.hide_secrets(new)
             difference = changes(app.config, new)
             names = (*difference.channels.added, *difference.channels.changed)
@@ -70,6 +69,10 @@ class Reloader:
             self.refused(error.brief(), error.files or files)
             problems = [str(problem) for problem in error.problems[:MOST_PROBLEMS]]
             log.error("config_refused", count=len(error.problems), problems=problems)
+            return False
+        except TimeoutError:
+            self.refused(f"its files could not be read within {READ_WITHIN:g} s: does a disk, or a pipe, hang?")
+            log.error("config_unreadable", within=READ_WITHIN)
             return False
         for name in difference.needs_restart:
             log.warning("config_needs_restart", setting=f"agent.{name}", why="it is only read at start")
@@ -86,6 +89,14 @@ class Reloader:
         await asyncio.to_thread(keep, new)
         log.info("config_reloaded", services=len(new.services), changed=bool(difference))
         return True
+
+    async def _read(self) -> Config:
+        """What the files say now. Raises ConfigError, and TimeoutError where one of them hangs."""
+        async with asyncio.timeout(READ_WITHIN):
+            before = await asyncio.to_thread(self._look)
+            new = await asyncio.to_thread(load, self._path, TABLES)
+            await asyncio.to_thread(self._watch, new.files, before)
+        return new
 
     def refused(self, why: str, files: tuple[Path, ...] = ()) -> None:
         """Say that what the files say is not in force, until it is. `files` are those that have to be mended."""

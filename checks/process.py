@@ -1,21 +1,23 @@
 """The process check: are the right number of the right processes there, old enough and small enough?"""
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from agent.core.durations import format_duration
 from agent.core.result import CheckResult
 from agent.durations import Duration
 from agent.ports import CheckContext, CheckType, Options
 from checks._procfs import Process, command_line, processes, read_process, since_boot
+from checks.blocking import Stuck, answer
+from checks.match import PatternText, TooSlow, pattern, searched
 
 _KERNEL_NAME = 15  # bytes of a process name that Linux keeps
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.ASCII | re.IGNORECASE)
@@ -30,14 +32,6 @@ def _read_size(value: object) -> object:
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
-    return text
-
-
 Size = Annotated[int, BeforeValidator(_read_size), Field(gt=0)]
 
 
@@ -47,7 +41,7 @@ class ProcessOptions(Options):
     name: str | None = Field(
         default=None, min_length=1, description="The program's name as in `ps -o comm`; all of a long one counts"
     )
-    cmdline: Annotated[str, AfterValidator(_pattern)] | None = Field(
+    cmdline: PatternText | None = Field(
         default=None, min_length=1, description="A regular expression found in the arguments joined with blanks"
     )
     pidfile: Path | None = Field(default=None, description="A file with the process id on its first line")
@@ -87,12 +81,14 @@ class Found:
 
 async def run(options: ProcessOptions, ctx: CheckContext) -> CheckResult:
     """PASS: as many as wanted. WARN "starting": one is younger than `min_uptime`. FAIL: too few or too many, only
-    zombies left, a pidfile that is missing or names another process, too much memory. UNKNOWN: proc can't be read."""
+    zombies left, a pidfile that is missing or names another process, too much memory. UNKNOWN: proc or the pidfile
+    can't be read, or the expression takes too long on somebody's arguments."""
     try:
-        async with asyncio.timeout(ctx.timeout):
-            found = await asyncio.to_thread(look, options)
-    except TimeoutError:
-        return ctx.unknown("slow", f"{options.proc} could not be read within {ctx.timeout:g} s")
+        found = await answer(f"processes of {ctx.service}/{ctx.check}", partial(look, options), ctx.timeout)
+    except Stuck:
+        return ctx.unknown("slow", f"{options.pidfile or options.proc} could not be read within {ctx.timeout:g} s")
+    except TooSlow as error:
+        return ctx.unknown("expression", f"could not tell: {error}")
     except PermissionError as error:
         return ctx.unknown("permission", f"{error.filename} can't be read by the agent")
     except (OSError, ValueError) as error:
@@ -101,7 +97,8 @@ async def run(options: ProcessOptions, ctx: CheckContext) -> CheckResult:
 
 
 def look(options: ProcessOptions) -> Found:
-    """One pass over proc, or one look at the process of the pidfile. Raises OSError where that can't be read."""
+    """One pass over proc, or one look at the process of the pidfile. Raises OSError where that can't be read, and
+    TooSlow."""
     now = since_boot(options.proc)
     if options.pidfile is None:
         matching = [process for process in processes(options.proc) if _matches(options, process)]
@@ -146,7 +143,7 @@ def _matches(options: ProcessOptions, process: Process) -> bool:
         return True
     if process.pid == os.getpid():  # the agent's own arguments may hold the very pattern
         return False
-    return re.search(options.cmdline, " ".join(command_line(options.proc, process.pid))) is not None
+    return searched(pattern(options.cmdline), " ".join(command_line(options.proc, process.pid)))
 
 
 def judge(options: ProcessOptions, found: Found, ctx: CheckContext) -> CheckResult:

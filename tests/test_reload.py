@@ -1,6 +1,7 @@
 """Reload in a real agent, without its process: what a good file changes, and what a bad one does not."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -174,6 +175,27 @@ def test_what_is_watched_keeps_its_state_its_version_and_its_inbox_over_an_assem
     again = assemble(config, {}, present)
     assert again["web"] is watched
     assert (watched.version, watched.row.state.checks["there"]) == (7, down)
+
+
+async def test_a_file_that_hangs_is_given_up_and_a_later_reload_is_not_held_up_by_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.reload.READ_WITHIN", 0.3)
+    pipe = bench.folder / "token"
+    os.mkfifo(pipe)
+    async with bench.running():
+        beat = {"heartbeat": {"every": "1h"}, "token_file": "token"}
+        bench.write(services({"name": "job", "checks": [beat]}))
+        try:
+            assert await bench.reloader.reload() is False
+        finally:
+            pipe.write_text("knock-knock")  # a thread reads it, and ends
+        assert "could not be read within 0.3 s" in bench.app.vitals.config_trouble
+        assert "web" in bench.app.engine.table
+        monkeypatch.setattr("agent.reload.READ_WITHIN", 30.0)
+        bench.write(services({"name": "db", "checks": [FILE]}))
+        assert await bench.reloader.reload() is True
+        assert "db" in bench.app.engine.table
 
 
 class TestWhatIsWatched:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from agent.telemetry.logging import configure, register_secret
 from agent.web.server import CannotListen
 
 log = structlog.get_logger()
+
+LEAVE_WITHIN = 2.0  # seconds
 
 
 def run_to_end(config: Path, *, allow_unverified: bool, last_good: bool, log_level: str, log_json: bool | None) -> int:
@@ -58,7 +61,16 @@ def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> bool:
     frugal()
     config, refused, files = _read(path, last_good=last_good)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
+        code = runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
+        _leave_behind_what_hangs(code)
+    return code
+
+
+def _leave_behind_what_hangs(code: int) -> None:
+    """All is done and closed. A thread that waits for a disk that never answers would keep the process for ever."""
+    last = threading.Timer(LEAVE_WITHIN, os._exit, (code,))
+    last.daemon = True
+    last.start()
 
 
 def _read(path: Path, *, last_good: bool) -> tuple[Config, str, tuple[Path, ...]]:

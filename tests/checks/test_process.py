@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -61,8 +62,8 @@ def proc(tmp_path: Path) -> Proc:
     return tree
 
 
-async def run(**options: Any) -> CheckResult:
-    ctx = CheckContext("web", "process", 5, cast(Tools, SimpleNamespace()))
+async def run(within: float = 5.0, **options: Any) -> CheckResult:
+    ctx = CheckContext("web", "process", within, cast(Tools, SimpleNamespace()))
     return await PROCESS.run(ProcessOptions(**options), ctx)
 
 
@@ -245,3 +246,26 @@ async def test_a_look_at_proc_does_not_stop_the_event_loop() -> None:
 
 def test_min_uptime_is_a_duration() -> None:
     assert ProcessOptions(name="a", min_uptime=cast(Any, "90s")).min_uptime == timedelta(seconds=90)
+
+
+async def test_a_pidfile_that_hangs_holds_up_only_its_own_check(tmp_path: Path) -> None:
+    """Nobody writes to this one; a file of a dead NFS server is the same. All other blocking calls of the agent share a
+    pool of a few threads, which such checks must not use up."""
+    os.mkfifo(tmp_path / "pid")
+    try:
+        for _ in range(12):
+            result = await run(0.05, pidfile=tmp_path / "pid")
+            assert (result.verdict, result.reason) == (UNKNOWN, "slow")
+            assert "/pid could not be read" in result.summary
+        hanging = [thread.name for thread in threading.enumerate() if "processes of web/process" in thread.name]
+        assert len(hanging) == 1
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 10) == "free"
+    finally:
+        (tmp_path / "pid").write_text("1\n")
+
+
+async def test_an_expression_that_takes_years_on_somebodys_arguments_is_unknown(proc: Proc) -> None:
+    proc.add(99, "evil", "a" * 4000 + "!")
+    result = await run(proc=proc.path, cmdline="(a|aa)+$")
+    assert (result.verdict, result.reason) == (UNKNOWN, "expression")
+    assert "avoid repeats within repeats" in result.summary

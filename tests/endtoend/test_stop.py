@@ -105,6 +105,22 @@ def test_a_page_that_cannot_be_sent_before_the_end_is_kept_for_the_next_life(
     assert len({got.key for got in hook.got}) == 1
 
 
+def test_sigterm_ends_it_though_a_disk_never_answers(make_agent: MakeAgent, web: Service, hook: Receiver) -> None:
+    """A pipe that nobody writes to is read like a file on a server that is gone: for ever."""
+    config = paging(web, hook.channel)
+    agent = make_agent(config)
+    os.mkfifo(agent.folder / "token")
+    with agent.running():
+        wait_for(lambda: agent.health("web") == "up")
+        beat = {"name": "job", "checks": [{"heartbeat": {"every": "1h"}, "token_file": "token"}]}
+        agent.write({**config, "services": [*config["services"], beat]})  # type: ignore[misc]
+        wait_for(lambda: agent.events("config_changed"), 5)
+        runs = agent.runs("web")
+        wait_for(lambda: agent.runs("web") >= runs + 2, 5, "checks wait for it")
+        assert agent.stop() == 0
+    assert agent.events("stopped")
+
+
 def test_sigterm_while_it_starts_ends_it_too(make_agent: MakeAgent, web: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.settimeout(20)
