@@ -25,6 +25,7 @@ from agent.assembly import (
     make_remediators,
     owners,
     secrets_of,
+    tokens_of,
 )
 from agent.chores import ALIVE, OWNER, STILL_ALIVE, Housekeeping, Pulse, StoreInUse
 from agent.config.model import Config, Tables
@@ -101,6 +102,7 @@ class App:
         self.rows: dict[str, ServiceRow] = {}
         self.pagers = Pagers(self.vitals, allow_unverified=allow_unverified)
         self.owners = owners(config)
+        self.tokens = tokens_of(config)
         self.metrics = Metrics(self.rows, self.vitals)
         self.store = open_store(agent.store, self._store_trouble)
         self.beats = Beats()
@@ -231,7 +233,7 @@ class App:
             replay=self._replay,
             policy=self._policy,
             tell=self.engine.tell,
-            tokens=tuple(token.get_secret_value() for token in self.config.agent.tokens),
+            tokens=lambda: self.tokens,
             redact=redact,
             operations=self.operator,
             alerts_in=self.alerts_in,
@@ -317,10 +319,7 @@ class App:
         """What an agent finds unfinished in its database it takes for its own of before, also that of a second one."""
         name, owner = self.config.agent.name, await self.store.get_note(OWNER)
         if owner and owner != name and alive_until and now - datetime.fromisoformat(alive_until) < STILL_ALIVE:
-            raise StoreInUse(
-                f"agent.store: the agent {owner} runs on this database: each needs one of its own (what a fleet may "
-                "restart together is agent.fleet_restarts, with agent.fleet_store)"
-            )
+            raise StoreInUse(owner)
         await self.housekeeping.note_alive()
         await self.store.set_note(OWNER, name)
         self._owns_store = True

@@ -175,6 +175,11 @@ class Toolbox:
     resolver: Resolver
 
 
+def tokens_of(config: Config) -> tuple[str, ...]:
+    """Those that open every page and beat."""
+    return tuple(token.get_secret_value() for token in config.agent.tokens)
+
+
 def beat_tokens(config: Config) -> dict[tuple[str, str], str | None]:
     """Every check that beats are pushed to, with the token that opens it."""
     return {

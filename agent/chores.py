@@ -27,7 +27,13 @@ STILL_ALIVE = timedelta(seconds=30)  # it is noted every ten
 
 
 class StoreInUse(Exception):
-    """Another agent runs on this database."""
+    """Another agent runs on this database: `owner`, as people know it."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(
+            f"agent.store: the agent {owner} runs on this database: each needs one of its own (what a fleet may "
+            "restart together is agent.fleet_restarts, with agent.fleet_store)"
+        )
 
 
 class Pulse:

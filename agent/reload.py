@@ -7,11 +7,12 @@ from pathlib import Path
 import structlog
 
 from agent.app import TABLES, App
-from agent.assembly import alert_rule, assemble, beat_tokens, owners
+from agent.assembly import alert_rule, assemble, beat_tokens, owners, tokens_of
 from agent.config.diff import Changes, changes
 from agent.config.last_good import keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
+from agent.runtime.gate import is_loopback
 from agent.runtime.memory import settle
 
 log = structlog.get_logger()
@@ -120,6 +121,10 @@ class Reloader:
 async def _apply(app: App, difference: Changes) -> None:
     new = app.config
     app.owners = owners(new)
+    if tokens := tokens_of(new):
+        app.tokens = tokens
+    elif is_loopback(app.server.host):  # else the address in force, which only a restart changes, would be open to all
+        app.tokens = ()
     app.gate.control = new.agent.control
     app.limits.resize(new.agent.concurrency, new.agent.per_host)
     app.budgets()

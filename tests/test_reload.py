@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,9 +38,14 @@ class Bench:
         self.folder = folder
         self.port = free_port()
 
-    def write(self, config: Mapping[str, Any]) -> None:
-        own = {"name": "test", "listen": f"127.0.0.1:{self.port}", "store": f"sqlite:///{self.folder}/state.db"}
-        self.path.write_text(yaml.safe_dump({"agent": own, **config}))
+    def write(self, config: Mapping[str, Any], **agent: Any) -> None:
+        own = {
+            "name": "test",
+            "listen": f"127.0.0.1:{self.port}",
+            "store": f"sqlite:///{self.folder}/state.db",
+            **agent,
+        }
+        self.path.write_text(yaml.safe_dump({"agent": {**own, **agent}, **config}))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Bench"]:
@@ -175,6 +182,44 @@ def test_what_is_watched_keeps_its_state_its_version_and_its_inbox_over_an_assem
     again = assemble(config, {}, present)
     assert again["web"] is watched
     assert (watched.version, watched.row.state.checks["there"]) == (7, down)
+
+
+class TestTokens:
+    """A token that leaked is changed by a reload: the old one must not open anything any more."""
+
+    def ask(self, bench: Bench, token: str) -> int:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{bench.port}/api/services", headers={"Authorization": f"Bearer {token}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    async def opens(self, bench: Bench, *tokens: str) -> list[int]:
+        return [await asyncio.to_thread(self.ask, bench, token) for token in tokens]
+
+    async def test_the_new_ones_are_in_force_after_a_reload(self, bench: Bench) -> None:
+        bench.write(services(), tokens=["first-one", "second-one"])
+        async with bench.running():
+            assert await self.opens(bench, "first-one", "second-one", "third-one") == [200, 200, 401]
+            bench.write(services(), tokens=["second-one", "third-one"])
+            assert await bench.reloader.reload()
+            assert await self.opens(bench, "first-one", "second-one", "third-one") == [401, 200, 200]
+            bench.write(services())
+            assert await bench.reloader.reload()
+            assert await self.opens(bench, "first-one") == [200], "from this machine anybody may ask"
+
+    async def test_an_address_that_others_reach_is_never_without(self, bench: Bench) -> None:
+        """The new address is only listened on after a restart: until then the old tokens stand."""
+        bench.write(services(), tokens=["first-one"])
+        async with bench.running():
+            bench.app.server.host = "192.0.2.1"
+            bench.write(services())
+            assert await bench.reloader.reload()
+            assert await self.opens(bench, "first-one", "other-one") == [200, 401]
 
 
 async def test_a_file_that_hangs_is_given_up_and_a_later_reload_is_not_held_up_by_it(

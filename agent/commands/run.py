@@ -12,8 +12,9 @@ import structlog
 import uvloop
 
 from agent.app import TABLES, App
-from agent.assembly import secrets_of
+from agent.assembly import database_path, secrets_of
 from agent.chores import StoreInUse
+from agent.commands.alone import alone_on
 from agent.commands.counted import counted
 from agent.config.last_good import find, keep
 from agent.config.load import load
@@ -60,10 +61,13 @@ def run(path: Path, *, allow_unverified: bool, last_good: bool = True) -> bool:
     pager that cannot be used, CannotListen for an address in use, and StoreInUse for a database in use."""
     frugal()
     config, refused, files = _read(path, last_good=last_good)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
-        _leave_behind_what_hangs(code)
-    return code
+    with (
+        alone_on(database_path(config), config.agent.name),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        told = runner.run(serve(config, path, allow_unverified=allow_unverified, refused=refused, mend=files))
+        _leave_behind_what_hangs(0 if told else 1)
+    return told
 
 
 def _leave_behind_what_hangs(code: int) -> None:

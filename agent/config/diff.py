@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 
 from agent.config.model import AgentSpec, CheckSpec, Config
 
-NEEDS_RESTART = ("listen", "store", "fleet_store")  # the agent's own settings that a running agent cannot take up
+# the agent's own settings that a running agent cannot take up
+NEEDS_RESTART = ("name", "listen", "store", "fleet_store", "log_retention", "log_size", "traces")
 
 CheckKey = tuple[str, str]
 

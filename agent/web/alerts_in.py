@@ -73,7 +73,10 @@ class AlertsInApi:
 
     def __init__(self, deps: WebDeps) -> None:
         self._deps = deps
-        self._gate = Gate(deps.tokens)
+
+    @property
+    def _gate(self) -> Gate:
+        return Gate(self._deps.tokens())
 
     def routes(self) -> list[Route]:
         return [Route(f"{PREFIX}alertmanager", self.take, methods=["POST"])]

@@ -52,7 +52,6 @@ def create_app(deps: WebDeps) -> ASGIApp:
         exception_handlers={StoreUnavailable: _store_unavailable, HTTPException: _http_error, 500: _crashed},
     )
     beats = BeatEndpoint(deps)
-    gate = Gate(deps.tokens)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +62,7 @@ def create_app(deps: WebDeps) -> ASGIApp:
             return
         refusal = None
         if path not in OPEN_PATHS and not path.startswith((SLACK, ALERTS)):  # these have ways in of their own
-            refusal = gate.refuse(dict(scope["headers"]), changes=scope["method"] in CHANGES)
+            refusal = Gate(deps.tokens()).refuse(dict(scope["headers"]), changes=scope["method"] in CHANGES)
         if refusal is not None:
             await _refused(refusal)(scope, receive, send)
             return

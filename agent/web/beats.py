@@ -44,7 +44,6 @@ class BeatEndpoint:
 
     def __init__(self, deps: WebDeps) -> None:
         self._deps = deps
-        self._gate = Gate(deps.tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -69,6 +68,10 @@ class BeatEndpoint:
         self._deps.count_beat(kind, "taken")
         await send({"type": "http.response.start", "status": 200, "headers": _TAKEN_HEADERS})
         await send({"type": "http.response.body", "body": _TAKEN})
+
+    @property
+    def _gate(self) -> Gate:
+        return Gate(self._deps.tokens())
 
     def _admit(self, scope: Scope, headers: Headers, service: str, check: str, token: str | None) -> None:
         """Raises Refused. A check's own token opens it, and so does any of the agent's."""

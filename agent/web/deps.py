@@ -24,13 +24,18 @@ def _no_secrets() -> Mapping[str, Callable[[Said], None]]:
     return {}
 
 
+def _no_tokens() -> tuple[str, ...]:
+    """Whoever asks from this machine may pass."""
+    return ()
+
+
 def _unchanged(text: str) -> str:
     return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDeps:
-    """Everything is read when it is asked for, so that a reload needs no new app (but for `tokens`).
+    """Everything is read when it is asked for, so that a reload needs no new app.
 
     `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
     with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
@@ -52,7 +57,7 @@ class WebDeps:
     policy: Callable[[str], Policy | None]
     tell: Callable[[str, Input], None] = _nobody
     signed: Callable[[], Mapping[str, Callable[[Said], None]]] = _no_secrets
-    tokens: tuple[str, ...] = ()
+    tokens: Callable[[], tuple[str, ...]] = _no_tokens
     redact: Callable[[str], str] = _unchanged
     operations: Operations | None = None
     alerts_in: AlertIntake | None = None

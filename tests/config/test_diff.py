@@ -1,9 +1,10 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from agent.config.diff import Changed, Changes, changes
-from agent.config.model import Config
+from agent.config.diff import NEEDS_RESTART, Changed, Changes, changes
+from agent.config.model import AgentSpec, Config
 from tests.config.reading import read
 
 BASE = """
@@ -89,10 +90,22 @@ def test_the_way_back_is_the_same_with_what_came_and_went_exchanged(tmp_path: Pa
     assert (there.services.removed, there.checks_removed) == (back.services.added, back.checks_added)
 
 
-def test_where_it_listens_and_stores_needs_a_restart_of_the_agent(tmp_path: Path) -> None:
+def test_what_only_a_restart_puts_in_force_is_told(tmp_path: Path) -> None:
     new = config(
-        tmp_path, ("127.0.0.1:1", "127.0.0.1:2"), ("sqlite://", "sqlite:////tmp/x.db"), ("name: me", "name: u")
+        tmp_path,
+        ("127.0.0.1:1", "127.0.0.1:2"),
+        ("sqlite://", "sqlite:////tmp/x.db"),
+        ("name: me", "name: u, log_size: 5MB, restarts: 1 per 1h"),
     )
     found = changes(config(tmp_path), new)
-    assert found.agent == ("name", "listen", "store")
-    assert found.needs_restart == ("listen", "store")
+    assert set(found.agent) == {"name", "listen", "store", "log_size", "restarts_at_most"}
+    assert set(found.needs_restart) == {"name", "listen", "store", "log_size"}
+
+
+def test_of_every_setting_it_is_known_whether_a_reload_puts_it_in_force() -> None:
+    """A new one that agent/reload.py does not know, nor NEEDS_RESTART, would be an option that does nothing."""
+    by_reload = {"tokens", "concurrency", "per_host", "control", "retention", "ping", "page"}
+    by_reload |= {"restarts_at_most", "restarts_per", "fleet_at_most", "fleet_per"}
+    when_read = {"allow"}
+    known = [*by_reload, *when_read, *NEEDS_RESTART]
+    assert sorted(known) == sorted(field.name for field in fields(AgentSpec))

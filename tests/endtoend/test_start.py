@@ -2,9 +2,12 @@
 
 import socket
 
+import yaml
+
 from tests.endtoend.agent import Agent, cli, codeblue, wait_for
 from tests.endtoend.around import Receiver, Service, Slack
 from tests.endtoend.conftest import MakeAgent
+from tests.servers import free_port
 
 
 def with_token(token: str, web: Service, slack: Slack) -> dict[str, object]:
@@ -77,6 +80,31 @@ def test_a_second_agent_on_the_same_configuration_does_not_disturb_the_first(
         wait_for(lambda: hook.taken("resolved"), 10)
         assert agent.readyz()[0] == 200
     assert len(hook.taken("opened")) == len(hook.taken("resolved")) == 1
+
+
+def test_a_second_agent_of_the_same_name_on_the_same_database_is_refused_and_does_nothing(
+    make_agent: MakeAgent, web: Service, hook: Receiver
+) -> None:
+    """Two files in one folder: both agents have the host's name and the same database by default."""
+    one = {"name": "web", "checks": [{"http": web.url}], "page": ["hook"]}
+    config = {"services": [one], "channels": {"hook": hook.channel}}
+    agent = make_agent(config)
+    with agent.running():
+        web.status = 503
+        wait_for(lambda: hook.taken("opened"), 10)
+        other = agent.folder / "other.yaml"
+        own = {"name": "test", "listen": f"127.0.0.1:{free_port()}"}
+        other.write_text(yaml.safe_dump({**config, "agent": own, "services": [{**one, "name": "more"}]}))
+        refused = codeblue("run", "--config", str(other), cwd=agent.folder)
+        assert refused.returncode == 1
+        assert f"the agent test (process {agent.pid}) runs on this database" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert hook.taken("resolved") == [], "the incident of the first was closed by the second"
+        agent.kill()
+        agent.start()  # a lock that outlived its holder would keep it from that
+        agent.wait_until_ready()
+        web.status = 200
+        wait_for(lambda: hook.taken("resolved"), 10)
 
 
 def test_a_missing_configuration_is_misuse(make_agent: MakeAgent) -> None:

@@ -143,7 +143,7 @@ class Site:
             replay=self.replay,
             tell=lambda service, event: self.told.append((service, event)),
             policy=self.policies.get,
-            tokens=self.tokens,
+            tokens=lambda: self.tokens,
             redact=lambda text: text.replace(self.secret, "***") if self.secret else text,
             now=lambda: self.now,
             operations=self.operator(),
