@@ -91,6 +91,10 @@ class Child:
         """The last lines that it printed, at most 64 KiB of them."""
         return "\n".join(self.tail)[-65_536:]
 
+    def last_line(self) -> str:
+        """The last line that says anything, at most 300 characters of it; most programs end with the reason."""
+        return next((line.strip()[:300] for line in reversed(self.tail) if line.strip()), "")
+
     async def start(self) -> None:
         """Start it; it has been executed when this returns. Raises NotStarted. Must be called from a thread that
         lives as long as the agent (the kernel ties a child's life to the thread that made it)."""

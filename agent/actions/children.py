@@ -92,7 +92,7 @@ class Children:
         except TimeoutError:
             outcome, more = Outcome.TIMEOUT, {}
             detail = f"{name} was not restarted within {timeout:g} s"
-        return ActionOutcome(outcome=outcome, detail=detail, evidence={**evidence, **more})
+        return ActionOutcome(outcome=outcome, detail=detail, evidence={**more, **evidence})
 
     async def _replace(self, child: Child, grace: float) -> tuple[Outcome, str, Mapping[str, str]]:
         before = child.pid
@@ -108,7 +108,8 @@ class Children:
         if await child.lives(SETTLE):
             was = "it was not running" if before is None else f"it was {before}"
             return Outcome.DONE, f"{child.spec.name} is process {child.pid} now, {was}", {}
-        return Outcome.FAILED, f"the new {child.ended}", {"output after the restart": child.output()}
+        said = f": {child.last_line()}" if child.last_line() else ""
+        return Outcome.FAILED, f"the new {child.ended}{said}", {"output after the restart": child.output()}
 
     async def _start(self, child: Child) -> None:
         async with child.lock:

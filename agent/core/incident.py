@@ -31,7 +31,7 @@ from agent.core.few import NO_TEXT, few
 from agent.core.health import advance, health_of
 from agent.core.policy import Policy
 from agent.core.remedy import approved, asked_for, plan, sick_parents, time_passed
-from agent.core.result import HANDED_OVER, Verdict
+from agent.core.result import HANDED_OVER, HEARTBEAT, Verdict
 from agent.core.state import Asked, CheckState, Incident, ServiceState, Stage
 from agent.core.verify import old_news
 
@@ -157,10 +157,8 @@ def _incident_after(draft: Draft, event: Observed, after: CheckState) -> None:
             plan(draft)
         return
     if after.down and event.check not in draft.incident.failing:
-        seen = {f"{name} ({event.check})": text for name, text in _evidence(event).items()}
-        draft.change_incident(
-            failing=(*draft.incident.failing, event.check), evidence={**draft.incident.evidence, **seen}
-        )
+        failing = (*draft.incident.failing, event.check)
+        draft.change_incident(failing=failing, evidence=_joint_evidence(draft.incident.evidence, event))
         draft.say(EventKind.CHECK_JOINED, f"{event.check} is down too: {after.summary}", check=event.check)
         _joined(draft, event.check)
     elif event.check in draft.incident.failing and not _still_bad(draft, event.check):
@@ -252,7 +250,16 @@ def _evidence(event: Observed | None) -> dict[str, str]:
     spent = ((name, seconds * 1000) for name, seconds in event.result.phases.items())
     phases = ", ".join(f"{name} {took:.1f} ms" for name, took in spent if took >= 0.05)
     timing = {"Phases": phases} if phases else {}
-    return {**timing, **event.result.evidence, **event.evidence}
+    return {**event.result.evidence, **event.evidence, **timing}
+
+
+def _joint_evidence(before: Mapping[str, str], event: Observed) -> dict[str, str]:
+    """With that of a further check, but for what is there already: both have the same logs and processes behind them.
+    The strip shows every check, so the newest one counts."""
+    now = _evidence(event)
+    news = {name: text for name, text in now.items() if name != HEARTBEAT and before.get(name) != text}
+    strip = {HEARTBEAT: now[HEARTBEAT]} if HEARTBEAT in now else {}
+    return {**before, **strip, **{f"{name} ({event.check})": text for name, text in news.items()}}
 
 
 def _close(draft: Draft, how: str, evidence: Mapping[str, str] = NO_TEXT) -> None:

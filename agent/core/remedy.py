@@ -208,6 +208,13 @@ def _grace(draft: Draft) -> timedelta:
     return timedelta(0) if policy is None or draft.incident.tried else policy.ladder[0].verify
 
 
+def _evidence(before: Mapping[str, str], event: RestartFinished) -> dict[str, str]:
+    """Why a restart failed is what people have to know first."""
+    if event.outcome in (Outcome.FAILED, Outcome.TIMEOUT):
+        return {**event.evidence, **{name: text for name, text in before.items() if name not in event.evidence}}
+    return {**before, **event.evidence}
+
+
 def restart_finished(draft: Draft, event: RestartFinished) -> None:
     """An order came back. What it says is not believed: the checks decide within the verify window."""
     incident = draft.state.incident
@@ -221,7 +228,7 @@ def restart_finished(draft: Draft, event: RestartFinished) -> None:
     done = replace(tried, outcome=event.outcome, detail=event.detail, done_at=draft.at)
     draft.change_incident(
         tried=tuple(done if t.key == event.key else t for t in incident.tried),
-        evidence={**incident.evidence, **event.evidence},
+        evidence=_evidence(incident.evidence, event),
     )
     _told(draft, event, done.action)
     if event.outcome in UNDONE:

@@ -196,7 +196,8 @@ async def test_a_process_that_ends_at_once_is_no_done_restart(supervised: Superv
         (tmp_path / "broken").touch()
         outcome = await children.restart("web", timeout=10)
     assert outcome.outcome is Outcome.FAILED
-    assert outcome.detail.endswith(": exit code 1")
+    assert outcome.detail.endswith(": exit code 1: no such database")
+    assert next(iter(outcome.evidence)) == "output after the restart"
     assert outcome.evidence["output after the restart"] == "no such database"
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.commands import NoticeKind, Outcome
+from agent.core.commands import UNDONE, NoticeKind, Outcome
 from agent.core.draft import shifted
 from agent.core.events import ClockStepped, EventKind, PolicyChanged, ServiceRemoved
 from agent.core.health import steady
@@ -77,7 +77,7 @@ def test_no_window_ever_holds_more_restarts_than_the_budget(steps: list[tuple[st
         event.data["key"]
         for decision in story.decisions
         for event in decision.events
-        if event.kind is EventKind.RESTART_FINISHED and event.data["outcome"] in ("expired", "refused")
+        if event.kind is EventKind.RESTART_FINISHED and event.data["outcome"] in {str(outcome) for outcome in UNDONE}
     }
     times = [order.at for order in story.restarts if order.key not in expired]
     for moment in times:
