@@ -77,12 +77,16 @@ class Reloader:
             return False
         for name in difference.needs_restart:
             log.warning("config_needs_restart", setting=f"agent.{name}", why="it is only read at start")
-        app.config = new
-        app.pagers.use(connected)
-        app.pagers.keep(new.channels)
-        await _apply(app, difference)
-        app.alarms.renewed(connected.keys() - app.vitals.channel_trouble.keys(), app.pagers.refused)
-        await app.alarms.keep(new.channels)
+        old, app.config = app.config, new
+        try:
+            app.pagers.use(connected)
+            app.pagers.keep(new.channels)
+            await _apply(app, difference)
+            app.alarms.renewed(connected.keys() - app.vitals.channel_trouble.keys(), app.pagers.refused)
+            await app.alarms.keep(new.channels)
+        except BaseException:
+            app.config = old  # so that the next reload makes the whole difference again
+            raise
         if sum(map(len, (difference.services.added, difference.services.removed, difference.services.changed))) >= MANY:
             settle()
         app.vitals.config_trouble = ""
@@ -138,23 +142,25 @@ async def _apply(app: App, difference: Changes) -> None:
     app.beats.configure(beat_tokens(new), app.clock.now())
     app.use_actions()
     before = {probe.key: probe for watched in app.engine.table.values() for probe in watched.probes.values()}
-    for name in difference.services.removed:
-        for probe in app.engine.table[name].probes.values():
+    for name in [name for name in difference.services.removed if name in app.engine.table]:
+        probes = [*app.engine.table[name].probes.values()]
+        for probe in probes:
             probe.removed = True
+        app.scheduler.remove(probes)
         await app.engine.unwatch(name)
         app.rows.pop(name, None)
     table = assemble(new, {}, app.engine.table)
     touched = {*difference.services.added, *difference.services.changed}
     app.watch({name: watched for name, watched in table.items() if name in touched})
-    app.together.use(new.storm)
-    app.drills.configure(new)
-    app.ping.use(new.agent.ping)
     after = {probe.key: probe for watched in table.values() for probe in watched.probes.values()}
     gone = [probe for key, probe in before.items() if after.get(key) is not probe]
     for probe in gone:
         probe.removed = True
     app.scheduler.remove(gone)
     app.scheduler.add(probe for key, probe in after.items() if before.get(key) is not probe)
+    app.together.use(new.storm)
+    app.drills.configure(new)
+    app.ping.use(new.agent.ping)
 
 
 def _stat(file: Path) -> tuple[int, int, int] | None:

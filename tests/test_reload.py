@@ -170,6 +170,30 @@ class TestPromise9AReloadKeepsWhatItDoesNotChange:
             assert set(bench.app.engine.table["disk"].downstream) == {"db", "api"}
 
 
+@pytest.mark.parametrize("part", ["use_actions", "watch", "together"])
+async def test_a_reload_that_fails_half_way_is_said_and_the_next_one_does_the_whole_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    bench.write(services({"name": "old", "checks": [FILE]}))
+    async with bench.running():
+        bench.write(services({"name": "new", "checks": [FILE]}))
+        with monkeypatch.context() as broken:
+            broken.setattr(bench.app.together if part == "together" else bench.app, _METHODS.get(part, part), fail)
+            assert await bench.reloader.reload() is False
+        assert "half-way: LookupError" in bench.app.vitals.config_trouble
+        assert await bench.reloader.reload() is True
+        assert bench.app.vitals.config_trouble == ""
+        assert bench.app.engine.table.keys() == bench.app.rows.keys() == {"web", "new"}
+        assert bench.scheduled() == {"web/there", "new/file"}
+
+
+_METHODS = {"together": "use"}
+
+
+def fail(*_: object) -> None:
+    raise LookupError("a bug")
+
+
 def test_what_is_watched_keeps_its_state_its_version_and_its_inbox_over_an_assembly(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.write(services())

@@ -76,7 +76,8 @@ class Calendars:
     async def look_again(self) -> None:
         """Read whatever is due, side by side; for a timer."""
         now = self._now()
-        due = [reading for reading in self._readings.values() if reading.due <= now]
+        every = self._readings.values()
+        due = [reading for reading in every if not now < reading.due <= now + max(reading.spec.every, SOON)]
         await asyncio.gather(*(self._read(reading) for reading in due))
 
     async def _read(self, reading: _Reading) -> None:

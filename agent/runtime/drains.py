@@ -115,7 +115,7 @@ class Drains:
                 debt.due_since = None
                 continue
             debt.due_since = debt.due_since or now
-            if debt.again_at is None or now >= debt.again_at:
+            if debt.again_at is None or not now < debt.again_at <= now + LATER:  # or the clock was set back
                 await self._put_back(name, debt)
 
     def trouble(self) -> str:

@@ -82,6 +82,15 @@ async def test_it_is_read_every_few_minutes_and_not_more_often(site: Site) -> No
     assert (desk.book.on_call("rota", desk.now), site.asked) == (("bob",), 2)
 
 
+async def test_a_clock_that_is_set_back_puts_no_reading_off(site: Site) -> None:
+    desk = from_web(site)
+    await desk.later(timedelta(0))
+    await desk.later(-120 * MINUTE)
+    assert site.asked == 2
+    await desk.later(MINUTE)
+    assert site.asked == 2
+
+
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [

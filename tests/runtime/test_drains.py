@@ -170,6 +170,24 @@ def test_a_balancer_that_does_not_put_it_back_is_asked_again_and_again_and_becom
     night(story)
 
 
+def test_a_clock_that_is_set_back_puts_off_nothing() -> None:
+    async def story() -> None:
+        drain = FakeDrain(refuses="HAProxy can't be asked")
+        here = world(drain)
+        here.remediators["web-1"].effect = lambda _: here.down.clear()
+        await here.boot()
+        await here.live(15)
+        here.down.add("web-1")
+        await here.live(90)
+        drain.refuses = ""
+        here.drains.owed["web-1"].again_at = here.clock.now() + timedelta(hours=2)  # as it was before the step
+        await here.live(2)
+        assert not drain.out
+        await here.die()
+
+    night(story)
+
+
 def test_a_replica_whose_drain_config_no_longer_names_is_put_back_by_the_one_it_was_taken_out_with() -> None:
     async def story() -> None:
         drain = FakeDrain()
