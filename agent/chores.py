@@ -22,18 +22,6 @@ log = structlog.get_logger()
 
 TICK = 0.2  # seconds between two rounds of the decision loop
 ALIVE = "alive_until"  # the store's note of when the agent was last known to live
-OWNER = "owner"  # the store's note of which agent runs on it
-STILL_ALIVE = timedelta(seconds=30)  # it is noted every ten
-
-
-class StoreInUse(Exception):
-    """Another agent runs on this database: `owner`, as people know it."""
-
-    def __init__(self, owner: str) -> None:
-        super().__init__(
-            f"agent.store: the agent {owner} runs on this database: each needs one of its own (what a fleet may "
-            "restart together is agent.fleet_restarts, with agent.fleet_store)"
-        )
 
 
 class Pulse:

@@ -93,9 +93,9 @@ def schema(
     reference: Annotated[bool, typer.Option("--reference", help="The reference pages as Markdown instead.")] = False,
 ) -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from agent.app import TABLES
     from agent.config import reference as pages
     from agent.config.schema import json_schema
+    from agent.tables import TABLES
 
     if reference:
         print(pages.file_reference() + pages.reference(TABLES), end="")
@@ -269,10 +269,10 @@ def install(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Make the agent a service of this host. With leave to restart exactly the units that its configuration names."""
-    from agent.app import TABLES
     from agent.commands.install import CannotInstall, told
     from agent.commands.install import install as put_in_place
     from agent.config.model import ConfigError
+    from agent.tables import TABLES
 
     try:
         steps, grants = put_in_place(
@@ -295,10 +295,10 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """What the agent can and cannot do on this host. And how to mend it; exit code 1 if something needed is missing."""
-    from agent.app import TABLES
     from agent.commands.doctor import default_user, diagnose
     from agent.commands.findings import rows, table
     from agent.config.model import ConfigError
+    from agent.tables import TABLES
 
     user = user or default_user()
     try:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import structlog
 
-from agent.app import TABLES, App
-from agent.assembly import alert_rule, assemble, beat_tokens, owners, tokens_of
+from agent.app import App
+from agent.assembly import alert_rule, assemble, tokens_of
 from agent.config.diff import Changes, changes
 from agent.config.last_good import keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
 from agent.runtime.gate import is_loopback
 from agent.runtime.memory import settle
+from agent.tables import TABLES
 
 log = structlog.get_logger()
 
@@ -65,7 +66,7 @@ class Reloader:
             app.hide_secrets(new)
             difference = changes(app.config, new)
             names = (*difference.channels.added, *difference.channels.changed)
-            connected = await app.pagers.connect(new.channels[name] for name in names)
+            connected = await app.channels.pagers.connect(new.channels[name] for name in names)
         except ConfigError as error:
             self.refused(error.brief(), error.files or files)
             problems = [str(problem) for problem in error.problems[:MOST_PROBLEMS]]
@@ -79,11 +80,9 @@ class Reloader:
             log.warning("config_needs_restart", setting=f"agent.{name}", why="it is only read at start")
         old, app.config = app.config, new
         try:
-            app.pagers.use(connected)
-            app.pagers.keep(new.channels)
+            app.channels.use(connected)
             await _apply(app, difference)
-            app.alarms.renewed(connected.keys() - app.vitals.channel_trouble.keys(), app.pagers.refused)
-            await app.alarms.keep(new.channels)
+            await app.channels.renewed(connected)
         except BaseException:
             app.config = old  # so that the next reload makes the whole difference again
             raise
@@ -124,40 +123,31 @@ class Reloader:
 
 async def _apply(app: App, difference: Changes) -> None:
     new = app.config
-    app.owners = owners(new)
+    engine, checking = app.deciding.engine, app.checking
     if tokens := tokens_of(new):
         app.tokens = tokens
     elif is_loopback(app.server.host):  # else the address in force, which only a restart changes, would be open to all
         app.tokens = ()
-    app.gate.control = new.agent.control
-    app.limits.resize(new.agent.concurrency, new.agent.per_host)
-    app.budgets()
-    app.use_people()
+    checking.use(new)
+    app.deciding.use(new)
+    app.people.use(new)
     await app.alerts_in.use(alert_rule(new))
     app.housekeeping.retention = new.agent.retention
     if difference.processes:
-        await app.children.reconfigure(new.processes)
+        await checking.children.reconfigure(new.processes)
     if difference.logs:
-        await app.logs.reconfigure(new.logs)
-    app.beats.configure(beat_tokens(new), app.clock.now())
+        await checking.logs.reconfigure(new.logs)
     app.use_actions()
-    before = {probe.key: probe for watched in app.engine.table.values() for probe in watched.probes.values()}
-    for name in [name for name in difference.services.removed if name in app.engine.table]:
-        probes = [*app.engine.table[name].probes.values()]
-        for probe in probes:
-            probe.removed = True
-        app.scheduler.remove(probes)
-        await app.engine.unwatch(name)
-        app.rows.pop(name, None)
-    table = assemble(new, {}, app.engine.table)
+    before = {probe.key: probe for watched in engine.table.values() for probe in watched.probes.values()}
+    for name in [name for name in difference.services.removed if name in engine.table]:
+        checking.retire(engine.table[name].probes.values())
+        await app.deciding.unwatch(name)
+    table = assemble(new, {}, engine.table)
     touched = {*difference.services.added, *difference.services.changed}
-    app.watch({name: watched for name, watched in table.items() if name in touched})
+    app.deciding.watch({name: watched for name, watched in table.items() if name in touched})
     after = {probe.key: probe for watched in table.values() for probe in watched.probes.values()}
-    gone = [probe for key, probe in before.items() if after.get(key) is not probe]
-    for probe in gone:
-        probe.removed = True
-    app.scheduler.remove(gone)
-    app.scheduler.add(probe for key, probe in after.items() if before.get(key) is not probe)
+    checking.retire(probe for key, probe in before.items() if after.get(key) is not probe)
+    checking.scheduler.add(probe for key, probe in after.items() if before.get(key) is not probe)
     app.together.use(new.storm)
     app.drills.configure(new)
     app.ping.use(new.agent.ping)

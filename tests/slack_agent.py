@@ -10,10 +10,11 @@ from typing import Any
 import aiohttp
 import yaml
 
-from agent.app import TABLES, App
+from agent.app import App
 from agent.config.load import load
 from agent.core.events import EventKind
 from agent.reload import Reloader
+from agent.tables import TABLES
 from tests.servers import free_port
 from tests.slack_people import People
 from tests.slack_rooms import Posted

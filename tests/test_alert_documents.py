@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from agent.app import TABLES
 from agent.config.load import load
+from agent.tables import TABLES
 from agent.web.alerts_in import PREFIX
 
 PAGE = (Path(__file__).parents[1] / "docs" / "alerts-in.md").read_text()

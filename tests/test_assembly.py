@@ -7,12 +7,12 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from agent.app import TABLES
 from agent.assembly import alarm_policy, assemble, beat_tokens, host_and_port, log_path, owners, secrets_of
 from agent.config.load import load
 from agent.config.model import Config
 from agent.core.state import Health, ServiceState
 from agent.ports import Stored
+from agent.tables import TABLES
 
 CONFIG: dict[str, Any] = {
     "agent": {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.app import TABLES
 from agent.config.load import load
+from agent.tables import TABLES
 from alerts.channels import CHANNELS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "channels.md").read_text()

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agent.app import TABLES
 from agent.assembly import log_path
 from agent.cli import app
 from agent.commands.counted import counted
 from agent.commands.show import explanation
 from agent.config.load import load
 from agent.logs.store import LogStore
+from agent.tables import TABLES
 
 CONFIG = """
 agent: {store: "sqlite:///here.db"}

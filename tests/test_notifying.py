@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.core.commands import Notice, NoticeKind
 from agent.notifying import ADVICE, Notifier
@@ -19,6 +18,7 @@ from agent.ports import DeliveryError, Receipt, Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.outbox import Outbox
 from agent.stores.memory import MemoryStore
+from agent.tables import TABLES
 from tests.core.story import START
 from tests.world import Counts, FakeChannel
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.app import TABLES, App
+from agent.app import App
 from agent.assembly import assemble
 from agent.config.load import load
 from agent.config.model import ConfigError
 from agent.core.result import Verdict
 from agent.core.state import CheckState, ServiceState
 from agent.reload import Reloader
+from agent.tables import TABLES
 from tests.processes import eventually
 from tests.servers import free_port
 
@@ -58,10 +59,10 @@ class Bench:
             await self.app.stop()
 
     def probe(self, service: str, check: str) -> Any:
-        return self.app.engine.table[service].probes[check]
+        return self.app.deciding.engine.table[service].probes[check]
 
     def scheduled(self) -> set[str]:
-        return {probe.key for slot in self.app.scheduler._slots.values() for probe in slot.probes}
+        return {probe.key for slot in self.app.checking.scheduler._slots.values() for probe in slot.probes}
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ BAD = {
 class TestPromise9ABadConfigNeverReplacesAGoodOne:
     async def test_whatever_is_wrong_the_old_one_stays_in_force_and_the_agent_says_so(self, bench: Bench) -> None:
         async with bench.running():
-            config, table = bench.app.config, dict(bench.app.engine.table)
+            config, table = bench.app.config, dict(bench.app.deciding.engine.table)
             probe = bench.probe("web", "there")
             good = bench.path.read_text()
             for name, text in BAD.items():
@@ -96,7 +97,7 @@ class TestPromise9ABadConfigNeverReplacesAGoodOne:
                 assert await bench.reloader.reload() is False, name
                 assert bench.app.vitals.config_trouble, name
                 assert bench.app.config is config, name
-                assert bench.app.engine.table == table, name
+                assert bench.app.deciding.engine.table == table, name
                 assert bench.probe("web", "there") is probe, name
                 assert "codeblue_config_reload_success 0" in _metrics(bench), name
             bench.path.write_text(good)
@@ -113,7 +114,7 @@ class TestPromise9ABadConfigNeverReplacesAGoodOne:
         async with bench.running():
             bench.path.unlink()
             assert await bench.reloader.reload() is False
-            assert "web" in bench.app.engine.table
+            assert "web" in bench.app.deciding.engine.table
 
 
 class TestPromise9AReloadKeepsWhatItDoesNotChange:
@@ -138,7 +139,7 @@ class TestPromise9AReloadKeepsWhatItDoesNotChange:
             assert after is not before
             assert before.removed
             assert after.row.runs[0] >= 41
-            assert len([job for job in bench.app.scheduler._aps.get_jobs() if job.id.startswith("slot/")]) == 1
+            assert len([job for job in bench.app.checking.scheduler._aps.get_jobs() if job.id.startswith("slot/")]) == 1
 
     async def test_a_service_that_is_gone_takes_its_rows_its_schedule_and_its_state_with_it(self, bench: Bench) -> None:
         bench.write(services({"name": "db", "checks": [{**FILE, "every": "1s"}]}))
@@ -161,16 +162,16 @@ class TestPromise9AReloadKeepsWhatItDoesNotChange:
 
         bench.write(chain("api"))
         async with bench.running():
-            api = bench.app.engine.table["api"]
+            api = bench.app.deciding.engine.table["api"]
             assert api.upstream == ("db",)
             bench.write(chain("api", base=("disk",)))
             assert await bench.reloader.reload()
-            assert bench.app.engine.table["api"] is api
+            assert bench.app.deciding.engine.table["api"] is api
             assert api.upstream == ("db", "disk")
-            assert set(bench.app.engine.table["disk"].downstream) == {"db", "api"}
+            assert set(bench.app.deciding.engine.table["disk"].downstream) == {"db", "api"}
 
 
-@pytest.mark.parametrize("part", ["use_actions", "watch", "together"])
+@pytest.mark.parametrize("part", ["use_actions", "watch", "use"])
 async def test_a_reload_that_fails_half_way_is_said_and_the_next_one_does_the_whole_of_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -178,16 +179,14 @@ async def test_a_reload_that_fails_half_way_is_said_and_the_next_one_does_the_wh
     async with bench.running():
         bench.write(services({"name": "new", "checks": [FILE]}))
         with monkeypatch.context() as broken:
-            broken.setattr(bench.app.together if part == "together" else bench.app, _METHODS.get(part, part), fail)
+            whose = {"use_actions": bench.app, "watch": bench.app.deciding, "use": bench.app.together}
+            broken.setattr(whose[part], part, fail)
             assert await bench.reloader.reload() is False
         assert "half-way: LookupError" in bench.app.vitals.config_trouble
         assert await bench.reloader.reload() is True
         assert bench.app.vitals.config_trouble == ""
-        assert bench.app.engine.table.keys() == bench.app.rows.keys() == {"web", "new"}
+        assert bench.app.deciding.engine.table.keys() == bench.app.rows.keys() == {"web", "new"}
         assert bench.scheduled() == {"web/there", "new/file"}
-
-
-_METHODS = {"together": "use"}
 
 
 def fail(*_: object) -> None:
@@ -260,11 +259,11 @@ async def test_a_file_that_hangs_is_given_up_and_a_later_reload_is_not_held_up_b
         finally:
             pipe.write_text("knock-knock")  # a thread reads it, and ends
         assert "could not be read within 0.3 s" in bench.app.vitals.config_trouble
-        assert "web" in bench.app.engine.table
+        assert "web" in bench.app.deciding.engine.table
         monkeypatch.setattr("agent.reload.READ_WITHIN", 30.0)
         bench.write(services({"name": "db", "checks": [FILE]}))
         assert await bench.reloader.reload() is True
-        assert "db" in bench.app.engine.table
+        assert "db" in bench.app.deciding.engine.table
 
 
 class TestWhatIsWatched:
@@ -285,7 +284,7 @@ class TestWhatIsWatched:
             bench.path.unlink()
             await eventually(lambda: bench.app.vitals.config_trouble != "")
             bench.write(services({"name": "db", "checks": [FILE]}))
-            await eventually(lambda: "db" in bench.app.engine.table)
+            await eventually(lambda: "db" in bench.app.deciding.engine.table)
             assert bench.app.vitals.config_trouble == ""
 
     async def test_a_mended_file_that_only_the_refused_configuration_names_is_taken_over(self, bench: Bench) -> None:
@@ -295,7 +294,7 @@ class TestWhatIsWatched:
             bench.write({**services(), "include": ["part.yaml"]})
             await eventually(lambda: "fiel" in bench.app.vitals.config_trouble)
             part.write_text("services: [{name: db, checks: [{file: /etc/hostname}]}]")
-            await eventually(lambda: "db" in bench.app.engine.table)
+            await eventually(lambda: "db" in bench.app.deciding.engine.table)
 
     async def test_a_secret_file_that_was_missing_is_waited_for(self, bench: Bench) -> None:
         secret = bench.folder / "beat.token"
@@ -304,7 +303,7 @@ class TestWhatIsWatched:
             bench.write(services({"name": "job", "checks": [beat]}))
             await eventually(lambda: "beat.token" in bench.app.vitals.config_trouble)
             secret.write_text("knock-knock")
-            await eventually(lambda: "job" in bench.app.engine.table)
+            await eventually(lambda: "job" in bench.app.deciding.engine.table)
 
     @pytest.mark.parametrize("pattern", ["teams/*/services.yaml", "teams/**/*.yaml", "teams/*/*"])
     async def test_a_new_file_in_a_new_folder_that_a_pattern_means_is_seen(self, bench: Bench, pattern: str) -> None:
@@ -313,7 +312,7 @@ class TestWhatIsWatched:
         async with self.watching(bench):
             (bench.folder / "teams" / "db").mkdir()
             (bench.folder / "teams" / "db" / "services.yaml").write_text("services: [{name: db, checks: [{file: /}]}]")
-            await eventually(lambda: "db" in bench.app.engine.table)
+            await eventually(lambda: "db" in bench.app.deciding.engine.table)
 
     async def test_what_is_edited_while_a_reload_is_made_is_not_lost(self, bench: Bench) -> None:
         stubborn = (
@@ -324,9 +323,9 @@ class TestWhatIsWatched:
         async with self.watching(bench):
             bench.write({**services(), "processes": {}})
             await eventually(lambda: not bench.app.config.processes)  # it waits for the child's end now
-            assert bench.app.children.status() == {}
+            assert bench.app.checking.children.status() == {}
             bench.write(services({"name": "db", "checks": [FILE]}))
-            await eventually(lambda: "db" in bench.app.engine.table)
+            await eventually(lambda: "db" in bench.app.deciding.engine.table)
 
     async def test_thousands_of_problems_are_told_in_a_few_lines(self, bench: Bench) -> None:
         async with bench.running():

@@ -42,7 +42,7 @@ async def test_a_button_of_an_incident_that_is_over_does_nothing_to_the_next(tmp
         await here.until(lambda: len(here.people.slack.messages()) == 2)
         await here.people.press_button(here.message(), old)
         assert "that incident is over" in (await here.people.whispered()).shown
-        assert here.app.engine.table["web"].row.state.incident.ack is None
+        assert here.app.deciding.engine.table["web"].row.state.incident.ack is None
         async with asyncio.timeout(20):
             while not (notes := await here.timeline(EventKind.NOTED)):  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.02)
@@ -134,7 +134,7 @@ async def test_a_silence_from_slack_is_the_service_s_own(tmp_path: Path) -> None
     async with world(tmp_path) as here:
         await here.people.press(await here.paged(), "Silence 1 h")
         assert "web" in (await here.people.whispered()).shown
-        await here.until(lambda: here.app.engine.table["web"].row.state.incident.quiet)
+        await here.until(lambda: here.app.deciding.engine.table["web"].row.state.incident.quiet)
 
 
 async def test_silences_by_button_by_command_and_from_a_terminal_are_the_same_in_the_listing_and_end_alike(
@@ -157,9 +157,9 @@ async def test_silences_by_button_by_command_and_from_a_terminal_are_the_same_in
         assert {(one["match"], one["by"], one["state"]) for one in (terminal, typed, pressed)} == {
             ("service=web", ALICE, "active")
         }
-        await here.until(lambda: here.app.engine.table["web"].row.state.incident.quiet)
+        await here.until(lambda: here.app.deciding.engine.table["web"].row.state.incident.quiet)
         await codeblue(tmp_path, "silence", "expire", *(one["id"] for one in (terminal, typed, pressed)))
-        await here.until(lambda: not here.app.engine.table["web"].row.state.incident.quiet)
+        await here.until(lambda: not here.app.deciding.engine.table["web"].row.state.incident.quiet)
         assert await codeblue(tmp_path, "silence", "list") == "no silences\n"
 
 
@@ -200,7 +200,7 @@ async def test_an_agent_that_hears_nobody_says_so(tmp_path: Path) -> None:
         here.people.slack.fail_next("apps.connections.open", error="invalid_auth", times=1_000)
         await here.people.links[0].ws.close()
         await here.until(lambda: here.app.vitals.channel_trouble)
-        await here.app.pagers.look_again()  # it can post, but that is not all
+        await here.app.channels.pagers.look_again()  # it can post, but that is not all
         assert "invalid_auth" in here.app.vitals.channel_trouble["oncall"]
         assert 'codeblue_channel_trouble{channel="oncall"} 1.0' in await here.get("/metrics")
         assert "oncall" in await here.get("/readyz")

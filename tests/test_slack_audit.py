@@ -37,7 +37,7 @@ async def said_of(here: World, user: str) -> Event:
             if found := sorted((one for one in events if user in one.data.get("by", "")), key=lambda one: one.at):
                 break
             await asyncio.sleep(0.02)
-    incident = here.app.engine.table["web"].row.state.incident
+    incident = here.app.deciding.engine.table["web"].row.state.incident
     assert incident is not None
     assert found[0].incident == incident.id
     return found[0]

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.app import TABLES, App
-from agent.chores import ALIVE, OWNER, StoreInUse
+from agent.app import App
+from agent.chores import ALIVE
 from agent.config.load import load
+from agent.ownership import OWNER, StoreInUse
 from agent.stores import SqlStore
+from agent.tables import TABLES
 from tests.servers import free_port
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from agent.chores import StoreInUse
+from agent.ownership import StoreInUse
 
 log = structlog.get_logger()
 

@@ -11,16 +11,17 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from agent.app import TABLES, App
+from agent.app import App
 from agent.assembly import database_path, secrets_of
-from agent.chores import StoreInUse
 from agent.commands.alone import alone_on
 from agent.commands.counted import counted
 from agent.config.last_good import find, keep
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
+from agent.ownership import StoreInUse
 from agent.reload import MOST_PROBLEMS, Reloader
 from agent.runtime.memory import frugal, settle
+from agent.tables import TABLES
 from agent.telemetry.logging import configure, register_secret
 from agent.web.server import CannotListen
 
@@ -175,9 +176,9 @@ def greet(app: App) -> None:
     """Where to look, for a person who has just started it."""
     host = app.server.host if ":" not in app.server.host else f"[{app.server.host}]"
     address = f"http://{host}:{app.server.port}"
-    checks = sum(len(watched.probes) for watched in app.engine.table.values())
+    checks = sum(len(watched.probes) for watched in app.deciding.engine.table.values())
     print(
-        f"codeblue watches {counted(len(app.engine.table), 'service')} with {counted(checks, 'check')}\n"
+        f"codeblue watches {counted(len(app.deciding.engine.table), 'service')} with {counted(checks, 'check')}\n"
         f"  status page  {address}/\n"
         f"  metrics      {address}/metrics\n"
         f"  readiness    {address}/readyz",

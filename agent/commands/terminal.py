@@ -25,9 +25,9 @@ def fail(message: str, code: int = 1) -> typer.Exit:
 
 def read(config: Path) -> Any:
     """The configuration, or every problem in it and exit code 2."""
-    from agent.app import TABLES
     from agent.config.load import load
     from agent.config.model import ConfigError
+    from agent.tables import TABLES
 
     try:
         return load(config, TABLES)
@@ -38,9 +38,9 @@ def read(config: Path) -> Any:
 def read_to_ask(config: Path) -> Any:
     """The configuration as far as it takes to ask the running agent: what else is wrong with the files, a secret that
     only the agent's environment has too, keeps nobody from asking. Where it is too little, as `read`."""
-    from agent.app import TABLES
     from agent.config.load import load, readable_part
     from agent.config.model import ConfigError
+    from agent.tables import TABLES
 
     try:
         return load(config, TABLES)

@@ -39,7 +39,7 @@ class Vitals:
 
 
 class Tools(Protocol):
-    """What checks may use, shared by all runs. Built once by `agent.app`."""
+    """What checks may use, shared by all runs. Built once by `agent.checking`."""
 
     http: HttpClient
     resolver: Resolver

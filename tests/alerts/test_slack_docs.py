@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.app import TABLES
 from agent.config.load import load
+from agent.tables import TABLES
 from alerts.slack_command import help_text, understand_command
 from alerts.slack_options import May, SlackOptions
 from tests.slack_standin import NEEDS

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
+from agent.tables import TABLES
 from bench.__main__ import arguments, plans
 from bench.access_log import AccessLog, cadence, percentile
 from bench.beats_load import content_length

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import ConfigError
+from agent.tables import TABLES
 from bench.__main__ import arguments
 from bench.soak.configuring import bad
 from bench.soak.plan import BEGIN, EXTRA, plan

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.chores import StoreInUse
 from agent.commands.alone import alone_on
+from agent.ownership import StoreInUse
 
 
 @pytest.fixture(autouse=True)

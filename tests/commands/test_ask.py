@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
-from agent.app import TABLES
 from agent.commands.ask import AgentUnreachable, ask
 from agent.config.load import load
+from agent.tables import TABLES
 
 
 @contextmanager

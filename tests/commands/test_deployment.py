@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent.app import TABLES
 from agent.commands import deployment
 from agent.config.load import load
+from agent.tables import TABLES
 from tests.systemd.machine import as_text
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

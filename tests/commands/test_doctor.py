@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from agent.app import TABLES
 from agent.commands.doctor import diagnose
 from agent.commands.findings import Finding, State, from_rows, rows
 from agent.config.model import ConfigError
+from agent.tables import TABLES
 from tests.servers import free_port
 from tests.systemd.machine import as_text
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.commands import deployment
 from agent.commands.install import CannotInstall, Piece, carry_out, install, source, told
 from agent.config.model import ConfigError
+from agent.tables import TABLES
 
 CONFIG = deployment.CONFIG.lstrip("/")
 GOOD = """\

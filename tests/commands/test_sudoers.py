@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.commands import deployment
 from agent.commands.install import CannotInstall, install
 from agent.commands.sudoers import Order, complaint, orders_of, sudoers
 from agent.config.load import load
 from agent.config.model import ConfigError
+from agent.tables import TABLES
 from tests.systemd.machine import as_text
 
 PROGRAM = "/opt/codeblue/bin/codeblue"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agent.app import TABLES
 from agent.assembly import log_path
 from agent.cli import app
 from agent.commands.terminal import cleaned, login_name
 from agent.config.load import load
 from agent.logs.store import LogStore
 from agent.ports import LogLine
+from agent.tables import TABLES
 
 HOSTILE = "bad \x1b]0;title\x07\x1b[2Jnews\x9b"
 CONFIG = """

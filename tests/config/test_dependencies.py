@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.assembly import Ladder, make_drains, make_remediators
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
+from agent.tables import TABLES
 
 
 def read(folder: Path, restart: str, depends: str = "[db]") -> Config:

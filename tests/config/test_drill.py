@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import Config, ConfigError, Cron, DrillSpec
+from agent.tables import TABLES
 
 BASE = """
 channels: {ops: {type: console}}

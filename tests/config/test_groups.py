@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
 from agent.core.policy import GroupRule
+from agent.tables import TABLES
 
 TWO = """
 services:

@@ -72,7 +72,7 @@ def test_a_reference_stays_one_and_only_the_agents_own_user_can_read_the_copy(pa
 
 
 def test_what_a_secret_file_holds_is_not_copied_and_read_anew(tmp_path: Path) -> None:
-    from agent.app import TABLES as ALL
+    from agent.tables import TABLES as ALL
 
     path = tmp_path / "config.yaml"
     (tmp_path / "hook.secret").write_text("first-secret")

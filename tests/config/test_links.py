@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import ConfigError
+from agent.tables import TABLES
 
 FILE = """
 agent: {{name: a}}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import ConfigError, ServiceSpec
+from agent.tables import TABLES
 
 
 def read(folder: Path, restart: str) -> ServiceSpec:

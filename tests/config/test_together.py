@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.config.model import Config
 from agent.core.policy import Gather
 from agent.core.storm import StormRule
+from agent.tables import TABLES
 
 BASE = """
 channels:

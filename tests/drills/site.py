@@ -11,9 +11,10 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from agent.app import TABLES, App
+from agent.app import App
 from agent.config.load import load
 from agent.ports import DrillOutcome, DrillReport
+from agent.tables import TABLES
 from tests.servers import free_port
 from tests.slack_people import People
 from tests.slack_rooms import Posted

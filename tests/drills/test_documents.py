@@ -7,10 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from agent.app import TABLES
 from agent.config.load import load
 from agent.ping import Facts, body
 from agent.ports import DrillOutcome, DrillReport, Vitals
+from agent.tables import TABLES
 from agent.telemetry.catalogue import METRICS
 
 PAGE = (Path(__file__).parents[2] / "docs/drills.md").read_text(encoding="utf-8")

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.app import TABLES, App
+from agent.app import App
 from agent.config.load import load
 from agent.operations import Refused
 from agent.ports import DrillOutcome
 from agent.reload import Reloader
+from agent.tables import TABLES
 from tests.drills.site import Site, legs, site
 
 
@@ -27,7 +28,7 @@ async def test_a_drill_goes_the_whole_way_and_is_read_back_from_slack(tmp_path: 
         assert here.people.slack.count("conversations.history") == 1
         assert len(here.messages()) == 1
         assert here.hook.taken == []
-        assert here.app.engine.table.keys() == {"web", "db"}
+        assert here.app.deciding.engine.table.keys() == {"web", "db"}
         assert dict(await here.app.store.load()).keys() <= {"web", "db"}
 
 
@@ -90,7 +91,7 @@ async def test_the_next_drill_that_passes_ends_what_the_failed_one_has_paged(tmp
         assert (await here.drill()).outcome is DrillOutcome.PASSED
         await here.until(lambda: len(real_pages(here)) == 2)
         assert [body["kind"] for body in here.hook.taken] == ["opened", "resolved"]
-        assert "paging:web" not in here.app.engine.table
+        assert "paging:web" not in here.app.deciding.engine.table
 
 
 async def test_a_channel_that_refuses_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -144,9 +145,9 @@ async def test_whoever_has_no_slack_says_so_by_the_api(tmp_path: Path) -> None:
 
 async def test_silences_do_not_withhold_it(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
-        await here.app.operator.silence("team=photos", "alice", span=timedelta(hours=1))
-        web = here.app.engine.table["web"]
-        assert here.app.engine.contexts.quiet(web.row, web.policy, here.app.clock.now()) is not None
+        await here.app.people.operator.silence("team=photos", "alice", span=timedelta(hours=1))
+        web = here.app.deciding.engine.table["web"]
+        assert here.app.deciding.engine.contexts.quiet(web.row, web.policy, here.app.clock.now()) is not None
         assert (await here.drill()).outcome is DrillOutcome.PASSED
 
 
@@ -173,7 +174,7 @@ async def test_an_agent_that_is_stopped_in_the_middle_closes_it_as_not_finished(
     async with site(tmp_path, drill={"seen": "10m"}) as here:
         here.app.drills.hold("web", "alice")
         await here.until(here.messages)
-        await here.until(lambda: here.app.engine.table["drill:web"].row.state.incident.asked[0].delivered)
+        await here.until(lambda: here.app.deciding.engine.table["drill:web"].row.state.incident.asked[0].delivered)
         await here.app.stop()
         here.app = App(load(tmp_path / "config.yaml", TABLES))
         await here.app.start()
@@ -181,7 +182,7 @@ async def test_an_agent_that_is_stopped_in_the_middle_closes_it_as_not_finished(
         await here.until(lambda: len(here.people.slack.thread(message.ts)) == 1)
         assert "Not finished: the agent was stopped during the drill" in message.shown
         assert message.buttons == {}
-        assert "drill:web" not in here.app.engine.table
+        assert "drill:web" not in here.app.deciding.engine.table
         (report,) = here.app.drills.reports()
         assert (report.outcome, report.why) == (
             DrillOutcome.UNFINISHED,
@@ -244,7 +245,7 @@ async def test_a_drill_of_what_config_no_longer_names_leaves_nothing_open(tmp_pa
         config["services"][0]["name"] = "api"
         path.write_text(yaml.safe_dump(config))
         assert await Reloader(here.app, path).reload()
-        await here.until(lambda: "paging:web" not in here.app.engine.table)
+        await here.until(lambda: "paging:web" not in here.app.deciding.engine.table)
         await here.until(lambda: [body["kind"] for body in here.hook.taken] == ["opened", "resolved"])
         assert here.app.vitals.drills == {}
 
@@ -260,4 +261,4 @@ async def test_a_storm_neither_holds_it_nor_counts_it(tmp_path: Path) -> None:
         storms = [body for body in here.hook.taken if body["service"] == "storm:services"]
         assert "of 3 services went down" in storms[0]["summary"]
         assert "drill" not in json.dumps([body["evidence"] for body in storms])
-        assert here.app.engine.table["storm:services"].row.state.incident is not None
+        assert here.app.deciding.engine.table["storm:services"].row.state.incident is not None

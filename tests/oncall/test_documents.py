@@ -8,12 +8,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from agent.app import TABLES
 from agent.cli import app
 from agent.commands.oncall_coverage import prove
 from agent.commands.oncall_sources import known
 from agent.config.load import load
 from agent.config.model import Config
+from agent.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "oncall.md").read_text()

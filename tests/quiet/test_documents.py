@@ -9,10 +9,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from agent.app import TABLES
 from agent.cli import app
 from agent.config.load import load
 from agent.core.matchers import parse_all
+from agent.tables import TABLES
 from agent.web.maintenance import MaintenanceApi
 from agent.web.notify import NotifyApi
 from agent.web.silences import SilenceApi

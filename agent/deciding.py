@@ -1,0 +1,132 @@
+"""Decisions and what becomes of them: the engine, the outbox, drains, and the budgets that they are held to."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from agent.assembly import make_drains, make_remediators
+from agent.checking import Checking
+from agent.config.model import Config
+from agent.core.events import Deployed, Input
+from agent.core.policy import Policy
+from agent.ports import Channel, ServiceRow, Store, Vitals
+from agent.runtime.bus import Bus
+from agent.runtime.clock import Clock
+from agent.runtime.drains import Drains
+from agent.runtime.engine import Engine
+from agent.runtime.fleet_budget import FleetBudget
+from agent.runtime.gate import Gate
+from agent.runtime.host_budget import HostBudget
+from agent.runtime.outbox import Outbox
+from agent.runtime.probe import Watched
+from agent.runtime.reach import AgentReach
+from agent.stores import SqlStore
+from agent.telemetry.logging import redact
+from agent.telemetry.metrics import Metrics
+
+
+class Deciding:
+    """What `checking` hears goes to the engine, and what that orders to the outbox. `became` is told, after the engine,
+    what became of every command; `rows` are the services that everybody sees."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        vitals: Vitals,
+        metrics: Metrics,
+        rows: dict[str, ServiceRow],
+        bus: Bus,
+        checking: Checking,
+        became: Callable[[str, Input], None],
+    ) -> None:
+        agent = config.agent
+        ledger = SqlStore(agent.fleet_store) if agent.fleet_store else None
+        self.fleet = FleetBudget(agent.fleet_at_most, agent.fleet_per, ledger=ledger, agent=agent.name)
+        self.gate = Gate(clock, vitals, agent.control)
+        self.engine = Engine(
+            clock=clock,
+            store=store,
+            gate=self.gate,
+            bus=bus,
+            budget=HostBudget(agent.restarts_at_most, agent.restarts_per, self.fleet),
+            evidence=checking.evidence,
+            agent=agent.name,
+            trace_link=agent.traces.link if agent.traces else "",
+        )
+        self.outbox = Outbox(
+            clock=clock, store=store, vitals=vitals, report=self._became, counts=metrics, redact=redact
+        )
+        self.drains = Drains(store, clock, self.engine.table)
+        self.engine.outlet = self.outbox
+        self.engine.run_again = checking.prober.start_confirming
+        self.engine.contexts.host_trouble = lambda: vitals.host_trouble
+        self.outbox.restarts.refusal = lambda order: self.fleet.refusal(order, clock.now())
+        self.outbox.restarts.settled = lambda order, outcome: self.fleet.settled(order, outcome, clock.now())
+        checking.heard = self.engine.observe
+        self._told = became
+        self._reach = AgentReach(clock, self.engine, self.outbox.restarts, checking.prober, self.drains)
+        self._children = checking.children
+        self._rows = rows
+        self._clock = clock
+        self._store = store
+        self._vitals = vitals
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """Put the control targets and the budgets in force."""
+        agent = config.agent
+        self.gate.control = agent.control
+        self.fleet.at_most, self.fleet.per = agent.fleet_at_most, agent.fleet_per
+        self.engine.budget(agent.restarts_at_most, agent.restarts_per, config.groups)
+
+    def use_actions(self, config: Config, channels: Mapping[str, tuple[Channel, float]]) -> None:
+        """Put these channels (with their messages per second), the restarts and the drains in force."""
+        self.drains.use(make_drains(config))
+        self.outbox.use(channels, make_remediators(config, self._children, self.drains, self._reach))
+
+    def watch(self, table: Mapping[str, Watched]) -> None:
+        """Put these under watch, where everybody sees them."""
+        for name, watched in table.items():
+            self._rows[name] = watched.row
+            self.engine.watch(watched)
+
+    async def unwatch(self, service: str) -> None:
+        """Config no longer names it."""
+        await self.engine.unwatch(service)
+        self._rows.pop(service, None)
+
+    def grant_time_to_start(self, config: Config) -> None:
+        """What the agent has just started itself is given as long as after a restart before it is restarted."""
+        now = self._clock.now()
+        for name, spec in config.services.items():
+            restart = spec.policy.restart
+            if restart is not None and any(step.type.name == "process" for step in spec.actions):
+                self.engine.tell(name, Deployed(at=now, until=now + restart.ladder[0].verify, quiet=True))
+
+    def policy(self, service: str) -> Policy | None:
+        """By which it is decided on now; None for one that is not watched."""
+        watched = self.engine.table.get(service)
+        return watched.policy if watched else None
+
+    async def replay(self, keys: Sequence[str]) -> int:
+        """Send dead letters again. How many there were."""
+        count = await self._store.replay(keys, self._clock.now())
+        await self.outbox.replayed(keys)
+        return count
+
+    async def put_back(self) -> None:
+        """Replicas that were drained for a restart, and are due."""
+        await self.drains.look()
+        self._vitals.drain_trouble = self.drains.trouble()
+
+    async def look_at_fleet(self) -> None:
+        """What the other agents of the fleet have restarted."""
+        await self.fleet.look(self._clock.now())
+
+    async def forget_fleet(self) -> None:
+        """What the fleet restarted before any window."""
+        await self.fleet.purge(self._clock.now())
+
+    def _became(self, service: str, event: Input) -> None:
+        self.engine.tell(service, event)
+        self._told(service, event)
