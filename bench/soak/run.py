@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import random
+import socket
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -22,7 +24,6 @@ from bench.soak.programs import install
 from bench.soak.receivers import MoodyHook, MoodySlack
 from bench.soak.services import KINDS, Places, Service, make_services, renamed
 from bench.soak.world import World
-from bench.targets import free_port
 from tests.slack_standin import TOKEN
 
 CALM = 240.0  # seconds in which everything must be well after everything was mended
@@ -97,8 +98,8 @@ async def soak(wanted: Soak, folder: Path, say: Say) -> Report:
         hook = await stack.enter_async_context(MoodyHook())
         places = Places(
             folder=folder,
-            port=free_port(),
-            listen=free_port(),
+            port=listening_port(),
+            listen=listening_port(),
             oncall=slacks["oncall"].url,
             team=slacks["team"].url,
             hook=hook.url,
@@ -124,6 +125,16 @@ async def soak(wanted: Soak, folder: Path, say: Say) -> Report:
                 await world.agent.process.wait()
     seen = _seen(world, services, left)
     return Report(soak=wanted, seen=seen, done=done, found={**judge(seen), **judge_health(seen)}, trouble=trouble)
+
+
+def listening_port() -> int:
+    """A free one that the kernel gives to nobody who connects. One that refuses for a while, and is connected to all the
+    time, would one day be connected to itself."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 async def _carry_out(
