@@ -198,7 +198,7 @@ class Engine:
         if (answer := self._answers.pop(id(event), None)) is not None:
             answer.set_result(decision)
         if isinstance(item, Sighting):
-            self.upstream.seen(watched, item.probe)
+            self.upstream.seen(watched, item)
 
     async def _look_closer(self, watched: Watched, sighting: Sighting) -> tuple[Observed, str]:
         """The observation, with doubts about ourselves for a miss, and with evidence for one that will decide."""

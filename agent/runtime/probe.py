@@ -66,4 +66,5 @@ class Watched:
     inbox: tuple[Input | Sighting, ...] = ()
     task: asyncio.Task[None] | None = None  # works off the inbox
     being_looked_at: frozenset[str] = frozenset()  # checks run afresh because a dependant missed a beat
+    look_began: float = 0.0  # monotonic
     look_ends: asyncio.TimerHandle | None = None

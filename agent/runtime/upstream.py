@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 
 from agent.core.events import Input, Parent, Ticked
 from agent.core.health import steady
+from agent.core.result import Verdict
 from agent.core.state import CheckState, Health, Stage
 from agent.runtime.clock import Clock
-from agent.runtime.probe import Probe, Watched
+from agent.runtime.probe import Probe, Sighting, Watched
 
 
 class Upstream:
@@ -51,16 +52,23 @@ class Upstream:
             probes = [probe for probe in parent.probes.values() if not probe.type.pushed]
             if not probes:
                 continue
-            longest = max(probe.timeout for probe in probes)
+            longest = max(probe.timeout * (2 if probe.running else 1) for probe in probes)
             parent.being_looked_at = frozenset(probe.name for probe in probes)
+            parent.look_began = self._clock.monotonic()
             for probe in probes:
                 probe.settled = False  # so that its next run is heard of even when it passes
                 self._run_again(probe)
             parent.look_ends = asyncio.get_running_loop().call_later(longest + 0.5, self._looked_at, parent)
 
-    def seen(self, watched: Watched, probe: Probe) -> None:
-        """A run was decided on: a service that is being looked at may be done with it."""
-        if probe.name in watched.being_looked_at:
+    def seen(self, watched: Watched, sighting: Sighting) -> None:
+        """A run was decided on: a service that is being looked at may be done with it. One that was under way when the
+        look began may have seen what was before: it is followed by another."""
+        probe = sighting.probe
+        if probe.name not in watched.being_looked_at:
+            return
+        if sighting.began < watched.look_began and sighting.result.verdict is not Verdict.FAIL:
+            self._run_again(probe)
+        else:
             watched.being_looked_at -= {probe.name}
             probe.settled = steady(watched.row.state.checks.get(probe.name, CheckState()))
             if not watched.being_looked_at:

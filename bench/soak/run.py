@@ -128,8 +128,8 @@ async def soak(wanted: Soak, folder: Path, say: Say) -> Report:
 
 
 def listening_port() -> int:
-    """A free one that the kernel gives to nobody who connects. One that refuses for a while, and is connected to all the
-    time, would one day be connected to itself."""
+    """A free one that the kernel gives to nobody who connects. One that refuses for a while, and is connected to all
+    the time, would one day be connected to itself."""
     while True:
         port = random.randrange(15_000, 30_000)
         with socket.socket() as probe, suppress(OSError):

@@ -338,6 +338,27 @@ class TestPromise3ParentsAreAskedFirst:
 
         in_virtual_time(story())
 
+    def test_a_run_that_was_under_way_already_is_no_look_at_what_is_now(self) -> None:
+        async def story() -> None:
+            world = World(service("db", restart=None), service("app", depends_on=("db",)))
+            await world.boot()
+            await world.live(15)
+            probe = world.engine.table["db"].probes["http"]
+            probe.running, began = True, asyncio.get_running_loop().time()
+            world.down.update({"app", "db"})  # as soon as that run has seen that all is well
+            while world.state("app").health is not Health.SUSPECT:
+                await world.live(0.1)
+            probe.running = False
+            ctx = CheckContext("db", "http", 3, None)  # type: ignore[arg-type]
+            world.engine.observe(probe, ctx.passed("ok"), began)
+            await world.live(1)
+            assert world.state("db").health is Health.SUSPECT, "it was looked at once more"
+            await world.live(60)
+            assert world.remediators["app"].orders == []
+            await world.die()
+
+        in_virtual_time(story())
+
     def test_relations_reach_near_and_far_and_a_cycle_ends(self) -> None:
         found = related({"web": ("api",), "api": ("db",), "db": (), "a": ("b",), "b": ("a",)})
         assert found["web"] == (("api", "db"), ())
