@@ -13,7 +13,7 @@ from time import sleep
 
 import pytest
 
-from tests.endtoend.agent import Agent, wait_for
+from tests.endtoend.agent import FAST, Agent, wait_for
 from tests.endtoend.around import Receiver, Service, Slack
 from tests.endtoend.conftest import MakeAgent
 from tests.endtoend.ledger import Row, asked_keys, most_within, open_incidents, outbox, unsettled
@@ -29,8 +29,9 @@ def config(web: Service, hook: Receiver, slack: Slack, script: Path) -> dict[str
     restart = {"command": [str(script)], "at_most": f"{AT_MOST} per {PER:g}s", "verify": "2s", "backoff": "0s"}
     return {
         "agent": {"restarts": "10000 per 1h"},
+        "defaults": {**FAST, "calm": "3s"},  # after so many kills those that are paged flap
         "services": [
-            *({"name": name, **fragile, "restart": restart} for name in RESTARTED),
+            *({"name": name, **fragile, "restart": restart, "flapping": "0 per 1h"} for name in RESTARTED),
             *({"name": name, **fragile} for name in PAGED),
         ],
         "channels": {"hook": {**hook.channel, "per_second": 50}, "oncall": slack.channel},
