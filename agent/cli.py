@@ -9,6 +9,7 @@ import typer
 
 from agent import __version__
 from agent.commands import operating
+from agent.commands.completion import NamesArgument, OnlyArgument, OnlyOption, ServiceArgument
 from agent.commands.counted import counted
 from agent.commands.drill import drill
 from agent.commands.maintenance import maintenance
@@ -105,7 +106,7 @@ def schema(
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="service, or service/check")] = None,
+    names: NamesArgument = None,
     all_checks: Annotated[bool, typer.Option("--all", help="Every check of the configuration.")] = False,
     config: ConfigOption = DEFAULT,
     as_json: JsonOption = False,
@@ -164,7 +165,7 @@ def incidents(
 
 @app.command()
 def explain(
-    service: str,
+    service: ServiceArgument,
     config: ConfigOption = DEFAULT,
     since: Annotated[str, typer.Option(help="How far back to look, such as 12h or 7d.")] = "24h",
     as_json: JsonOption = False,
@@ -212,7 +213,7 @@ def letters_replay(
 @logs.command("search")
 def logs_search(
     query: Annotated[str, typer.Argument(help="Words that must all be there; a phrase in quotes.")] = "",
-    service: Annotated[str | None, typer.Option(help="Only lines of this service.")] = None,
+    service: OnlyOption = None,
     level: Annotated[str, typer.Option(help="At least this level.")] = "",
     since: Annotated[str, typer.Option(help="How far back, such as 2h.")] = "24h",
     limit: Annotated[int, typer.Option(help="At most so many lines.", min=1)] = 100,
@@ -228,7 +229,7 @@ def logs_search(
 
 @logs.command("tail")
 def logs_tail(
-    service: Annotated[str | None, typer.Argument(help="Only lines of this service.")] = None,
+    service: OnlyArgument = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many.", min=0)] = 20,
     level: Annotated[str, typer.Option(help="At least this level.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agent.commands.completion import ServiceArgument
 from agent.commands.terminal import asked, cleaned, fail, login_name, out
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
@@ -18,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def ack(
-    service: str,
+    service: ServiceArgument,
     span: Annotated[str, typer.Option("--for", help="For how long, such as 1h. Default: as its policy says.")] = "",
     by: ByOption = "",
     config: ConfigOption = DEFAULT,
@@ -52,7 +53,7 @@ def approve(
 
 
 def deployed(
-    service: str,
+    service: ServiceArgument,
     span: Annotated[str, typer.Option("--for", help="For how long nothing is restarted, such as 2m.")] = "2m",
     by: ByOption = "",
     config: ConfigOption = DEFAULT,
@@ -67,7 +68,7 @@ def deployed(
 
 
 def restart(
-    service: str,
+    service: ServiceArgument,
     by: ByOption = "",
     config: ConfigOption = DEFAULT,
 ) -> None:
