@@ -8,13 +8,16 @@ from agent.core.plain_text import clean, one_line
 from agent.ports import Receipt
 from alerts.text import clip, clip_lines, span, when
 
+DOWN = "🔴"
 MARKS = {
-    NoticeKind.OPENED: "🔴",
-    NoticeKind.REMINDER: "🔴",
-    NoticeKind.UPDATE: "🔴",
+    NoticeKind.OPENED: DOWN,
+    NoticeKind.REMINDER: DOWN,
+    NoticeKind.UPDATE: DOWN,
     NoticeKind.RESOLVED: "✅",
     NoticeKind.NOTE: "ℹ️",
 }
+CAN_WAIT = "🟡"  # down, and of a severity of CALM
+CALM = ("warning", "info")
 DRILL = "🔵"  # whatever kind of message: nothing is down
 NEVER_OPENED = "The page that opened this incident never arrived here."
 EVIDENCE_LIMIT = 8_000  # characters of one piece of evidence in a plain text
@@ -56,14 +59,23 @@ def title(notice: Notice) -> str:
 
 
 def headline(notice: Notice) -> str:
-    """The first line of every message: a mark that shows at a glance whether it is over, and the title."""
-    return f"{DRILL if notice.drill else MARKS[notice.kind]} {title(notice)}"
+    """The first line of every message: a mark that shows at a glance whether it is over and how bad it is, and the
+    title."""
+    return f"{_mark(notice)} {title(notice)}"
+
+
+def _mark(notice: Notice) -> str:
+    if notice.drill:
+        return DRILL
+    mark = MARKS[notice.kind]
+    return CAN_WAIT if mark == DOWN and notice.severity in CALM else mark
 
 
 def summary(notice: Notice) -> str:
-    """Why, on one line; in a closing message it says that this is over."""
+    """Why, on one line; of what is over it says so. A note about an incident comes when that is over."""
     text = clip(one_line(notice.summary), 1_000)
-    return f"Was: {text}" if text and notice.kind is NoticeKind.RESOLVED else text
+    over = notice.kind is NoticeKind.RESOLVED or (notice.kind is NoticeKind.NOTE and notice.incident)
+    return f"Was: {text}" if text and over else text
 
 
 def note(notice: Notice) -> str:

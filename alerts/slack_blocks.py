@@ -9,7 +9,7 @@ undocumented figure that users measured at 11,000 to 13,200 characters: all bloc
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from agent.core.commands import Notice, NoticeKind
@@ -38,6 +38,7 @@ _LINKS = ("Runbook", "Dashboard", "Source", "Trace")
 _WIDE = ("Next step", "Tried", "Heartbeat")  # facts that are read across, not in a column
 _ORDER = {"Acknowledged": -2, "Down upstream": -1, "Agent": 1}  # others stay between, as they come
 _PEOPLE = "Paged"
+_NEWS = ("Since", "Acknowledged", "Quiet", "Flapping", "Tried", "Next step")  # what may have changed
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 
 
@@ -79,12 +80,21 @@ def full_message(notice: Notice, kept: Sequence[Block] = (), view: View = PLAINL
     return Message(_notification(notice), (*head, *foot, *proof), tuple(proof))
 
 
+def news_message(notice: Notice, view: View = PLAINLY) -> Message:
+    """What has changed, for the thread under the message that says everything; with whom it calls."""
+    wanted = (*_NEWS, _PEOPLE) if notice.calls else _NEWS
+    told = {label: value for label, value in notice.facts.items() if label in wanted}
+    return full_message(replace(notice, facts=told, runbook="", trace_id=""), view=replace(view, useful=()))
+
+
 def small_message(notice: Notice) -> Message:
-    """A line that wakes nobody: the title, why, and where to read on."""
+    """What wakes nobody: the title, why, what was tried, and where to read on."""
     parts = [f"*{escape(clip(headline(notice), 300, escaped_cost))}*"]
     parts += [escape(text) for text in (clip(summary(notice), 1_000, escaped_cost),) if text]
     if text := note(notice):
         parts.append(f"⚠ {escape(clip(text, 600, escaped_cost))}")
+    if tried := dict(facts(notice)).get("Tried"):
+        parts.append(f"Tried: {escape(clip(tried, 600, escaped_cost))}")
     said = [f"{label}: {_value(label, value, 300)}" for label, value in _readings(notice)]
     blocks = [_section("\n".join(parts))]
     return Message(_notification(notice), (*blocks, *([_context(" · ".join(said))] if said else [])))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -66,7 +67,8 @@ def checks(rows: Iterable[Mapping[str, Any]]) -> Table:
 def services(found: Iterable[Mapping[str, Any]]) -> Table:
     made = table("SERVICE", "HEALTH", "SINCE", "CHECKS", "WHAT IS WRONG")
     for row in found:
-        stage = f" ({row['stage']})" if row.get("stage") else ""
+        held_by = f" by {', '.join(row['held_by'])}" if row.get("held_by") else ""
+        stage = f" ({row['stage']}{held_by})" if row.get("stage") else ""
         quiet = f" [{row['quiet']}]" if row.get("quiet") else ""
         text = Text(f"{row.get('summary', '')}{stage}{quiet}".strip())
         made.add_row(row["name"], colored(row["health"]), since(row["since"]), str(row["checks"]), text)
@@ -77,7 +79,7 @@ def incidents(found: Mapping[str, Any]) -> RenderableType:
     """Open incidents, then what was opened and closed lately."""
     opened = table("OPEN", "SINCE", "STAGE", "WHAT", "TRIED", "ASKED")
     for one in found["open"]:
-        tried = ", ".join(f"{t['action']} {t['outcome'] or 'running'}" for t in one["tried"]) or "-"
+        tried = _tried(one["tried"])
         asked = ", ".join(a["channel"] + ("" if a["delivered"] else " (not delivered)") for a in one["asked"]) or "-"
         what = Text(f"{one['check']}: {one['summary']}")
         if one["ack"]:
@@ -89,6 +91,13 @@ def incidents(found: Mapping[str, Any]) -> RenderableType:
     if found["recent"]:
         parts += [Text(), timeline(found["recent"], with_service=True)]
     return Group(*parts)
+
+
+def _tried(tried: Iterable[Mapping[str, Any]]) -> str:
+    """The restarts in order, with those that went alike as one."""
+    alike = groupby(f"{one['action']} {one['outcome'] or 'running'}" for one in tried)
+    times = ((what, len(list(those))) for what, those in alike)
+    return ", ".join(what if count == 1 else f"{what} {count} times" for what, count in times) or "-"
 
 
 def timeline(events: Iterable[Mapping[str, Any]], *, with_service: bool = False) -> Table:

@@ -88,6 +88,7 @@ def update(
     title: str,
     evidence: Mapping[str, str] = NO_TEXT,
     *,
+    note: str = "",
     only: Collection[str] | None = None,
     calls: tuple[str, ...] = (),
 ) -> None:
@@ -95,7 +96,7 @@ def update(
     by it but whom it `calls`."""
     for asked in draft.incident.asked:
         if only is None or asked.channel in only:
-            _notify(draft, asked.contact, NoticeKind.UPDATE, title, evidence=evidence, calls=calls)
+            _notify(draft, asked.contact, NoticeKind.UPDATE, title, note=note, evidence=evidence, calls=calls)
 
 
 def close(draft: Draft, how: str, evidence: Mapping[str, str] = NO_TEXT) -> None:

@@ -82,9 +82,9 @@ def _ask(draft: Draft, policy: RestartPolicy, action: str) -> None:
         paging.hold(draft, draft.context.quiet)
         return
     incident = draft.incident
-    key = _question(draft)
+    key, service = _question(draft), draft.state.service
     expires_at = draft.at + policy.approve_within
-    text = f"restart by {action}? Approve within {budget.in_words(policy.approve_within)}: codeblue approve {key}"
+    text = f"restart by {action}? Approve within {budget.in_words(policy.approve_within)}: codeblue approve {service}"
     remind_at = draft.at + draft.policy.remind if draft.policy.remind else None
     draft.change_incident(
         stage=Stage.ASKING,
@@ -94,7 +94,7 @@ def _ask(draft: Draft, policy: RestartPolicy, action: str) -> None:
     )
     draft.say(EventKind.APPROVAL_ASKED, text, key=key, action=action)
     if incident.asked:
-        notices.update(draft, f"{draft.state.service}: {text}")
+        notices.update(draft, f"{service} is down", note=text)
     else:
         paging.ask(draft, text)
 

@@ -45,6 +45,7 @@ def service_brief(row: ServiceRow) -> dict[str, Any]:
         "summary": f"{worst.check}: {worst.summary}" if worst and worst.summary else "",
         "incident": incident.id if incident else None,
         "stage": incident.stage if incident else None,
+        "held_by": incident.held_by if incident else (),
     }
 
 

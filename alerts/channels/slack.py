@@ -25,7 +25,7 @@ from agent.core.commands import Notice, NoticeKind
 from agent.ports import ChannelType, DeliveryError, Desk, Receipt, Said
 from alerts.rendering import as_seen_here
 from alerts.slack_api import SlackApi
-from alerts.slack_blocks import View, full_message, small_message
+from alerts.slack_blocks import View, full_message, news_message, small_message
 from alerts.slack_desk import SlackDesk
 from alerts.slack_errors import GONE, SlackRefused
 from alerts.slack_heard import Command, Press, marks, understand
@@ -116,7 +116,8 @@ class SlackChannel:
         loud = notice.kind is not NoticeKind.UPDATE
         try:
             loud = not await self._posting.edit(notice, opening, full_message(notice, kept, edited)) or loud
-            reply = full_message(notice, view=replace(whole, useful=()))  # never edited: a button would grow stale
+            # never edited: a button would grow stale
+            reply = full_message(notice, view=replace(whole, useful=())) if loud else news_message(notice, whole)
             return await post(notice, reply, where, thread=ts, loud=loud)
         except SlackRefused as refused:
             if refused.code not in GONE:

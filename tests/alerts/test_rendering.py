@@ -35,6 +35,21 @@ def test_a_title_without_the_service_gets_it_in_front() -> None:
     assert headline(replace(OPENED, title="")) == "🔴 photos-api: opened"
 
 
+@pytest.mark.parametrize(
+    ("notice", "mark"),
+    [
+        pytest.param(replace(OPENED, severity="critical"), "🔴", id="critical"),
+        pytest.param(replace(OPENED, severity="error"), "🔴", id="error"),
+        pytest.param(replace(REMINDER, severity="warning"), "🟡", id="a warning is seen to be one"),
+        pytest.param(replace(UPDATE, severity="info"), "🟡", id="info"),
+        pytest.param(replace(RESOLVED, severity="warning"), "✅", id="what is over is over"),
+        pytest.param(replace(OPENED, severity="warning", drill=True), "🔵", id="a drill is a drill"),
+    ],
+)
+def test_the_mark_says_how_bad_it_is(notice: Notice, mark: str) -> None:
+    assert headline(notice).startswith(f"{mark} ")
+
+
 def test_since_is_always_the_first_fact() -> None:
     assert facts(OPENED)[0] == ("Since", "2026-03-01 03:12:03 UTC (1m6s)")
     assert facts(replace(OPENED, facts={"Tried": "nothing"}))[0] == ("Since", "2026-03-01 03:12:05 UTC (1m4s)")

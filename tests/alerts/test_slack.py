@@ -76,6 +76,10 @@ async def test_an_update_edits_the_message_and_is_added_to_its_thread_quietly(sl
     assert message.edits == 1
     assert reply.shown.startswith("🔴 photos-api: the second restart failed too")
     assert not reply.broadcast
+    everything, news = ("*Failing*", "*Agent*", "wiki.internal"), ("Since", "*Tried*")
+    assert all(fact in message.shown for fact in (*everything, *news))
+    assert all(fact in reply.shown for fact in news)
+    assert not any(fact in reply.shown for fact in everything), "the thread is for what is new"
 
 
 async def test_a_reminder_is_shown_in_the_channel_too(slack, channel) -> None:

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.commands import Notice, NoticeKind
-from alerts.slack_blocks import WHOLE, Message, View, bare_message, date_token, escape, full_message, small_message
+from alerts.slack_blocks import (
+    WHOLE,
+    Message,
+    View,
+    bare_message,
+    date_token,
+    escape,
+    full_message,
+    news_message,
+    small_message,
+)
 from alerts.slack_buttons import carried
 from tests.alerts.builders import FALLBACK, INCIDENT, NOTE, OPENED, OPENED_AT, REMINDER, RESOLVED, UPDATE, hostile
 from tests.slack_limits import mentions, problems_of, shown, texts_of, too_long, units
@@ -84,6 +94,7 @@ def test_slack_takes_any_notice_in_every_form(notice: Notice, view: View) -> Non
     assert units(json.dumps(list(full.blocks), ensure_ascii=False)) <= WHOLE + 300
     assert_slack_takes(full)
     assert_slack_takes(full_message(replace(notice, evidence={}), full.evidence, view))
+    assert_slack_takes(news_message(notice, view))
     assert_slack_takes(small_message(notice))
     assert_slack_takes(bare_message(notice))
 
@@ -116,6 +127,16 @@ def test_an_attack_from_outside_pings_and_links_nobody() -> None:
     assert_slack_takes(message)
     links = [text for kind, text in texts_of(message.blocks) if "<https://evil" in text]
     assert links == []
+
+
+def test_a_note_about_what_healed_says_that_it_is_over_and_what_was_tried() -> None:
+    healed = replace(OPENED, kind=NoticeKind.NOTE, title="photos-api healed itself: recovered after 2 s", evidence={})
+    lines = small_message(healed).blocks[0]["text"]["text"].split("\n")
+    assert lines == [
+        "*ℹ️ photos-api healed itself: recovered after 2 s*",
+        "Was: http: connection refused by 127.0.0.1:8080",
+        "Tried: restart by systemd at 03:12:06 failed (Job for photos-api.service failed)",
+    ]
 
 
 def test_the_note_stands_before_everything_but_the_headline() -> None:

@@ -73,7 +73,8 @@ async def test_who_is_paged_is_mentioned_in_the_channel_but_not_in_what_calls_fo
         update, reminder, resolved = world.slack.thread(message.ts)
         assert message.pings == ["<@U"]
         assert [reply.pings for reply in (update, reminder, resolved)] == [[], ["<@U"], []]
-        assert "alice, carol" in update.shown
+        assert "alice, carol" in resolved.shown
+        assert "carol" not in update.shown, "it is no news"
 
 
 async def test_a_name_that_is_an_attack_mentions_nobody() -> None:

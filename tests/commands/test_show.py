@@ -41,6 +41,25 @@ def test_an_incident_says_who_was_asked_and_who_has_it(more: dict[str, Any], sai
     assert said in "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
+def test_a_service_that_is_held_says_what_it_waits_for() -> None:
+    row = {"name": "api", "health": "down", "since": None, "checks": 1, "summary": "http: refused", "stage": "held"}
+    assert "http: refused (held by db, cache)" in printed(show.services([{**row, "held_by": ["db", "cache"]}]))
+    assert "http: refused (held)" in printed(show.services([{**row, "held_by": []}]))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        pytest.param([], " - ", id="nothing"),
+        pytest.param(["failed", "failed", "failed"], "process failed 3 times", id="alike"),
+        pytest.param(["done", "failed", None], "process done, process failed, process running", id="each another"),
+    ],
+)
+def test_restarts_that_went_alike_are_counted(outcomes: list[str | None], said: str) -> None:
+    tried = [{"action": "process", "outcome": outcome} for outcome in outcomes]
+    assert said in printed(show.incidents({"open": [{**INCIDENT, "tried": tried}], "recent": []}))
+
+
 def test_an_explanation_names_the_steps_of_the_escalation() -> None:
     steps = [
         {"notify": ["oncall:primary"], "wait": 300.0},

@@ -260,7 +260,11 @@ class TestModes:
 
     def test_ask_restarts_after_a_person_has_approved(self) -> None:
         night = self.asking()
-        assert "codeblue approve" in night.notices(NoticeKind.OPENED)[0].note
+        (page,) = night.notices(NoticeKind.OPENED)
+        assert (page.title, page.note) == (
+            "api is down",
+            "restart by systemd? Approve within 15 min: codeblue approve api",
+        )
         self.approve(night, 60)
         assert len(night.restarts) == 1
         assert EventKind.APPROVED in night.kinds
@@ -317,7 +321,8 @@ class TestModes:
         assert night.stage == "asking"
         told = [event.text for event in night.decisions[-1].events]
         assert "something else fails than what the approval was asked for" in told
-        assert len(night.notices(NoticeKind.UPDATE)) == 1, "the question, put anew"
+        (anew,) = night.notices(NoticeKind.UPDATE)
+        assert (anew.title, "codeblue approve api" in anew.note) == ("api is down", True), "the question, put anew"
         self.approve(night, 61)
         assert len(night.restarts) == 1
 

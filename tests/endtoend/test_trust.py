@@ -1,5 +1,6 @@
 """Restarts that people decide on, with the real agent and its commands: approved once, for what was shown, in time."""
 
+import json
 import re
 import subprocess
 import time
@@ -10,7 +11,13 @@ from tests.endtoend.around import Receiver, Service
 from tests.endtoend.conftest import MakeAgent
 from tests.processes import executable
 
-KEY = re.compile(r"web-[0-9TZ.]+/approval/[0-9]+-[0-9a-f]{8}")
+
+def question(agent: Agent) -> str:
+    """The key of what people are asked about web."""
+    (incident,) = json.loads(cli(agent, "incidents", "--json").stdout)["open"]
+    key = incident["approval"]["key"]
+    assert re.fullmatch(r"web-[0-9TZ.]+/approval/[0-9]+-[0-9a-f]{8}", key)
+    return str(key)
 
 
 def config(web: Service, hook: Receiver, script: Path, **restart: object) -> dict[str, object]:
@@ -40,9 +47,8 @@ def test_a_restart_is_asked_for_shown_approved_at_the_keyboard_and_done_once(
         wait_for(lambda: agent.health("web") == "up")
         web.status = 503
         page = wait_for(lambda: hook.taken("opened"), 15)[0].body
-        found = KEY.search(page["note"])
-        assert found, page["note"]
-        key = found[0]
+        assert page["note"] == "restart by command? Approve within 15 min: codeblue approve web"
+        key = question(agent)
         no = answered(agent, "n\n", "approve", "web", "--by", "ana")
         assert no.returncode == 1
         assert "503" in no.stdout, "what fails is shown before the question"
@@ -66,14 +72,13 @@ def test_the_question_outlives_a_kill_of_the_agent_and_an_old_answer_counts_for_
     agent.start()
     agent.wait_until_ready()
     web.status = 503
-    page = wait_for(lambda: hook.taken("opened"), 15)[0].body
-    found = KEY.search(page["note"])
-    assert found
+    wait_for(lambda: hook.taken("opened"), 15)
+    key = question(agent)
     agent.kill()
     with agent.running():
-        assert cli(agent, "approve", "--yes", found[0][:-8] + "00000000").returncode != 0
+        assert cli(agent, "approve", "--yes", key[:-8] + "00000000").returncode != 0
         wait_for(lambda: agent.runs("web") >= 1, 10, "it has looked itself")
-        wait_for(lambda: cli(agent, "approve", "--yes", found[0], "--by", "ana").returncode == 0)
+        wait_for(lambda: cli(agent, "approve", "--yes", key, "--by", "ana").returncode == 0)
         wait_for((tmp_path / "restarted").exists, 15)
         web.status = 200
         wait_for(lambda: hook.taken("resolved"), 15)
@@ -86,11 +91,10 @@ def test_nobody_answers_in_time_and_nothing_is_restarted(
     agent = make_agent(config(web, hook, restarts(tmp_path), mode="ask", approve_within="1s"))
     with agent.running():
         web.status = 503
-        page = wait_for(lambda: hook.taken("opened"), 15)[0].body
-        found = KEY.search(page["note"])
-        assert found
+        wait_for(lambda: hook.taken("opened"), 15)
+        key = question(agent)
         wait_for(lambda: "nobody approved the restart in time" in cli(agent, "explain", "web").stdout, 15)
-        late = cli(agent, "approve", "--yes", found[0])
+        late = cli(agent, "approve", "--yes", key)
         assert late.returncode != 0
         assert "expired" in late.stderr
         assert not (tmp_path / "restarted").exists()

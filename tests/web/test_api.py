@@ -106,6 +106,7 @@ async def test_services_are_listed_worst_first() -> None:
         "summary": "http: connection refused by 10.1.2.3:8080",
         "incident": "i1",
         "stage": "paged",
+        "held_by": [],
         "quiet": "",
     }
 
