@@ -29,9 +29,9 @@ from agent.ports import (
     Stored,
     Vitals,
 )
-from agent.runtime.alerts_in import About, AlertRule
 from agent.runtime.drains import Drained, Drains, Hook
 from agent.runtime.gate import is_loopback
+from agent.runtime.known_alerts import About, AlertRule
 from agent.runtime.lane import lane_of
 from agent.runtime.probe import Probe, Watched
 from agent.runtime.relations import related

@@ -34,7 +34,7 @@ class People:
         self.duty = Duty(clock.now, store, vitals)
         self.silences = Book(store=store, now=clock.now, services=self._subjects, changed=engine.review)
         self.desk = QuietDesk(self.silences, engine.tell)
-        metrics.silences, metrics.quiet = self.silences.counts, self.silences.quiet_counts
+        metrics.state.silences, metrics.state.quiet = self.silences.counts, self.silences.quiet_counts
         self.operator = Operator(
             table=rows,
             policy=deciding.policy,

@@ -2,7 +2,7 @@
 
 In a test:            async with JiraStandIn(cloud=True) as jira: … jira.url, jira.issues, jira.fail_next(…)
 For other processes:  python -m tests.jira_standin
-                      GET /standin/issues lists everything; POST /standin/fail takes the arguments of `fail_next`.
+                      GET /standin/issues lists everything; how to make it fail is in `tests.failures`.
 Sources: developer.atlassian.com/cloud/jira/platform/rest/v2 and /server/jira/platform/rest (issue, comment,
 transitions, search, createmeta, myself, mypermissions, project, serverInfo), CHANGE-2046 (search on Cloud).
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.failures import Failures
 from tests.jira_projects import LONGEST, Issue, Project, Refusal, checked_fields
-from tests.slack_standin import Failure
 
 MAIL, TOKEN = "codeblue@example.com", "jira-token-1111"
 PERMISSIONS = {"BROWSE_PROJECTS", "CREATE_ISSUES", "ADD_COMMENTS", "TRANSITION_ISSUES"}
@@ -39,13 +39,13 @@ class JiraStandIn:
         self.issues: list[Issue] = []
         self.calls: list[tuple[str, str]] = []
         self.url = ""
-        self._failures: list[Failure] = []
+        self.failures = Failures(lambda error: {"errorMessages": [error] if error else [], "errors": {}})
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> "JiraStandIn":
         app = web.Application(client_max_size=8_388_608)
         app.router.add_get("/standin/issues", self._list)
-        app.router.add_post("/standin/fail", self._fail)
+        self.failures.routes(app.router)
         app.router.add_route("*", "/rest/api/2/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -59,7 +59,7 @@ class JiraStandIn:
 
     def fail_next(self, method: str = "", **how: Any) -> None:
         """See `Failure`; `method` is the beginning of "POST issue/OPS-1/comment"."""
-        self._failures.append(Failure(method=method, **how))
+        self.failures.add(method, **how)
 
     def count(self, beginning: str) -> int:
         return sum(f"{method} {path}".startswith(beginning) for method, path in self.calls)
@@ -76,31 +76,10 @@ class JiraStandIn:
         method, path = request.method, request.match_info["path"]
         body = await request.json() if request.can_read_body else {}
         self.calls.append((method, path))
-        failure = self._due(f"{method} {path}")
+        failure = self.failures.due(f"{method} {path}")
         if failure is None:
             return self._respond(request, path, body)
-        done = self._respond(request, path, body) if failure.done else None
-        await asyncio.sleep(failure.delay)
-        if failure.drop and request.transport is not None:
-            request.transport.abort()
-        headers = {"Retry-After": failure.retry_after} if failure.retry_after else {}
-        if failure.location:
-            headers["Location"] = failure.location
-        if failure.body is not None:
-            return web.Response(status=failure.status, text=failure.body, headers=headers)
-        if failure.error or failure.status != 200:
-            said = {"errorMessages": [failure.error] if failure.error else [], "errors": {}}
-            return web.json_response(said, status=failure.status, headers=headers)
-        return done or self._respond(request, path, body)
-
-    def _due(self, what: str) -> Failure | None:
-        for failure in self._failures:
-            if what.startswith(failure.method):
-                failure.times -= 1
-                if failure.times <= 0:
-                    self._failures.remove(failure)
-                return failure
-        return None
+        return await self.failures.answer(failure, request, lambda: self._respond(request, path, body))
 
     def _respond(self, request: web.Request, path: str, body: dict[str, Any]) -> web.Response:
         try:
@@ -243,10 +222,6 @@ class JiraStandIn:
             for i in self.issues
         ]
         return web.json_response(found)
-
-    async def _fail(self, request: web.Request) -> web.Response:
-        self.fail_next(**await request.json())
-        return web.json_response({})
 
 
 async def _main() -> None:

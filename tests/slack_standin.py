@@ -2,8 +2,7 @@
 
 In a test:            async with SlackStandIn() as slack: … slack.url, slack.messages("oncall"), slack.fail_next(…)
 For other processes:  python -m tests.slack_standin --port 8065
-                      GET /standin/messages lists everything; POST /standin/fail takes the arguments of `fail_next`, and
-                      POST /standin/mend ends all failures.
+                      GET /standin/messages lists everything; how to make it fail is in `tests.failures`.
 What people do in it, and how it tells the app, is in `tests.slack_people`.
 Sources: docs.slack.dev/reference/methods (apps.connections.open, auth.test, chat.postEphemeral, chat.postMessage,
 chat.update, conversations.history, conversations.open, conversations.replies, usergroups.list, users.conversations)
@@ -17,11 +16,11 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
+from tests.failures import Failures
 from tests.slack_rooms import Posted, Refusal, Room, Whisper, checked_content, checked_metadata, page, public, since
 
 TOKEN = "xoxb-1111-stand-in"
@@ -43,23 +42,6 @@ NEEDS = {
 }
 
 
-@dataclass(kw_only=True)
-class Failure:
-    """What happens to the next calls. `done` lets the call take effect all the same: the answer is what gets lost."""
-
-    method: str = ""  # empty: any
-    error: str = ""
-    status: int = 200
-    retry_after: str = ""
-    delay: float = 0.0
-    body: str | None = None  # instead of JSON
-    location: str = ""
-    done: bool = False
-    lost: bool = False  # it says that it is done, and it is not (of messages only)
-    drop: bool = False  # the connection is cut instead of an answer
-    times: int = 1
-
-
 class SlackStandIn:
     def __init__(self, *, token: str = TOKEN, port: int = 0, scopes: tuple[str, ...] = SCOPES) -> None:
         self.token = token
@@ -76,15 +58,14 @@ class SlackStandIn:
         self.more_routes: list[Callable[[web.UrlDispatcher], object]] = []
         self.swallow = 0  # messages that are lost after they were taken
         self._port = port
-        self._failures: list[Failure] = []
+        self.failures = Failures(lambda error: {"ok": False, "error": error or "internal_error"})
         self._last_ts = 0
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> "SlackStandIn":
         app = web.Application(client_max_size=4_194_304)
         app.router.add_get("/standin/messages", self._list)
-        app.router.add_post("/standin/fail", self._fail)
-        app.router.add_post("/standin/mend", self._mend)
+        self.failures.routes(app.router)
         app.router.add_route("*", "/api/{method}", self._answer)
         for add in self.more_routes:
             add(app.router)
@@ -127,45 +108,20 @@ class SlackStandIn:
                 self.news.clear()
                 await self.news.wait()
 
-    async def _mend(self, _: web.Request) -> web.Response:
-        self._failures.clear()
-        return web.json_response({})
-
     def fail_next(self, method: str = "", **how: Any) -> None:
-        """See `Failure`. Failures are used up in the order in which they were asked for."""
-        self._failures.append(Failure(method=method, **how))
+        """See `Failure`."""
+        self.failures.add(method, **how)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
         arguments = await _arguments(request)
         self.calls.append((method, arguments))
         self.called.set()
-        failure = self._due(method)
+        failure = self.failures.due(method)
         if failure is None:
             return self._respond(method, request, arguments)
         self.swallow += failure.lost
-        done = self._respond(method, request, arguments) if failure.done else None
-        await asyncio.sleep(failure.delay)
-        if failure.drop and request.transport is not None:
-            request.transport.abort()
-        headers = {"Retry-After": failure.retry_after} if failure.retry_after else {}
-        if failure.location:
-            headers["Location"] = failure.location
-        if failure.body is not None:
-            return web.Response(status=failure.status, text=failure.body, headers=headers)
-        if failure.error or failure.status != 200:
-            body = {"ok": False, "error": failure.error or "internal_error"}
-            return web.json_response(body, status=failure.status, headers=headers)
-        return done or self._respond(method, request, arguments)
-
-    def _due(self, method: str) -> Failure | None:
-        for failure in self._failures:
-            if failure.method in ("", method):
-                failure.times -= 1
-                if failure.times <= 0:
-                    self._failures.remove(failure)
-                return failure
-        return None
+        return await self.failures.answer(failure, request, lambda: self._respond(method, request, arguments))
 
     def _respond(self, method: str, request: web.Request, arguments: dict[str, Any]) -> web.Response:
         try:
@@ -301,10 +257,6 @@ class SlackStandIn:
     async def _list(self, _: web.Request) -> web.Response:
         rooms = {r.name: [dataclasses.asdict(m) | {"shown": m.shown} for m in r.posted] for r in self.rooms}
         return web.json_response(rooms)
-
-    async def _fail(self, request: web.Request) -> web.Response:
-        self.fail_next(**await request.json())
-        return web.json_response({"ok": True})
 
 
 def _no_sockets() -> str:

@@ -10,16 +10,14 @@ Known are: literals, `.`, `[a-z]` and `[^a-z]`, `\\d \\w \\s` and their opposite
 
 import re
 import string
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 
+from agent.core.automaton import Part, Pieces, State, Test, reachable
+
 LONGEST = 1000  # characters of an expression
-MOST_STATES = 2000  # of the automaton: {100} repeats what stands before it a hundred times
 MOST_NESTED = 50  # brackets within brackets
 MOST_REMEMBERED = 4096  # steps; then it is begun anew
 
-Test = Callable[[str], bool]
 _WORD = frozenset(string.ascii_letters + string.digits + "_")
 _CLASSES: dict[str, Test] = {
     "d": lambda char: char in "0123456789",
@@ -33,24 +31,6 @@ _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]+)")
 _SPECIAL = frozenset("\\.[](){}|*+?^$")
 
 
-@dataclass(slots=True, eq=False)
-class _State:
-    """`test` says which character leads on to `next`; without one the ways in `empty` are free."""
-
-    test: Test | None = None
-    next: "_State | None" = None
-    empty: "list[_State]" = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Part:
-    """A piece of the automaton: where it is entered and where it is left. `copy` makes the same piece once more."""
-
-    start: _State
-    end: _State
-    copy: Callable[[], "_Part"]
-
-
 class Pattern:
     """A compiled expression. Raises ValueError, with what is wrong and where, for one that is not understood."""
 
@@ -61,8 +41,8 @@ class Pattern:
         self._prefix = _prefix(text)
         whole = _Parser(text).parse()
         self._end = whole.end
-        self._first = _reachable([whole.start])
-        self._steps: dict[tuple[frozenset[_State], str], frozenset[_State]] = {}
+        self._first = reachable([whole.start])
+        self._steps: dict[tuple[frozenset[State], str], frozenset[State]] = {}
 
     def matches(self, text: str) -> bool:
         """Whether the whole text is what the expression stands for."""
@@ -78,11 +58,11 @@ class Pattern:
             now = step
         return self._end in now
 
-    def _step(self, now: frozenset[_State], char: str) -> frozenset[_State]:
+    def _step(self, now: frozenset[State], char: str) -> frozenset[State]:
         if len(self._steps) >= MOST_REMEMBERED:
             self._steps.clear()
         led_to = [state.next for state in now if state.test is not None and state.next and state.test(char)]
-        found = self._steps[now, char] = _reachable(led_to)
+        found = self._steps[now, char] = reachable(led_to)
         return found
 
 
@@ -106,28 +86,16 @@ def _prefix(text: str) -> str:
     return plain[1][:-1] if follows and follows in "*?{" else plain[1]
 
 
-def _reachable(states: Iterable[_State]) -> frozenset[_State]:
-    """These states and all that can be reached from them for free."""
-    found: set[_State] = set()
-    waiting = list(states)
-    while waiting:
-        state = waiting.pop()
-        if state not in found:
-            found.add(state)
-            waiting += state.empty
-    return frozenset(found)
-
-
 class _Parser:
     """Recursive descent: alternatives of sequences of repeated atoms."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._states = 0
+        self._pieces = Pieces()
         self._depth = 0
 
-    def parse(self) -> _Part:
+    def parse(self) -> Part:
         if self._peek() == "^":
             self._at += 1
         ends = len(self._text)
@@ -138,26 +106,26 @@ class _Parser:
             raise self._wrong("a ) without a (")
         return whole
 
-    def _alternatives(self) -> _Part:
+    def _alternatives(self) -> Part:
         found = [self._sequence()]
         while self._peek() == "|":
             self._at += 1
             found.append(self._sequence())
-        return found[0] if len(found) == 1 else self._either(found)
+        return found[0] if len(found) == 1 else self._pieces.either(found)
 
-    def _sequence(self) -> _Part:
-        found: list[_Part] = []
+    def _sequence(self) -> Part:
+        found: list[Part] = []
         while self._peek() not in ("", "|", ")"):
             found.append(self._repeated())
-        return self._chain(found)
+        return self._pieces.chain(found)
 
-    def _repeated(self) -> _Part:
+    def _repeated(self) -> Part:
         atom = self._atom()
         least, most = self._times()
         if (least, most) != (1, 1):
             if self._peek() and self._peek() in "*+?{":
                 raise self._wrong("a second sign for how often")
-            atom = self._repeat(atom, least, most)
+            atom = self._pieces.repeat(atom, least, most)
         return atom
 
     def _times(self) -> tuple[int, int | None]:
@@ -180,25 +148,25 @@ class _Parser:
             raise self._wrong(f"{{{inside}}} is at most less often than at least")
         return least, most
 
-    def _atom(self) -> _Part:
+    def _atom(self) -> Part:
         char = self._text[self._at]
         self._at += 1
         match char:
             case "(":
                 return self._group()
             case "[":
-                return self._one(self._set())
+                return self._pieces.one(self._set())
             case ".":
-                return self._one(lambda _: True)
+                return self._pieces.one(lambda _: True)
             case "\\":
-                return self._one(self._escaped())
+                return self._pieces.one(self._escaped())
             case "*" | "+" | "?" | "{":
                 raise self._wrong(f"nothing stands before {char}", back=1)
             case "^" | "$":
                 raise self._wrong(f"{char} within: it always stands for the whole text", back=1)
-        return self._one(_just(char))
+        return self._pieces.one(_just(char))
 
-    def _group(self) -> _Part:
+    def _group(self) -> Part:
         if self._text.startswith("?:", self._at):
             self._at += 2
         elif self._peek() == "?":
@@ -260,50 +228,6 @@ class _Parser:
         if char in _CLASSES:
             raise self._wrong(f"\\{char} cannot end a range", back=1)
         return char
-
-    # ------------------------------------------------------------------------------------ pieces of the automaton
-
-    def _state(self, test: Test | None = None) -> _State:
-        self._states += 1
-        if self._states > MOST_STATES:
-            raise ValueError(f"an expression of more than {MOST_STATES} states: repeat less")
-        return _State(test)
-
-    def _one(self, test: Test) -> _Part:
-        start, end = self._state(test), self._state()
-        start.next = end
-        return _Part(start, end, lambda: self._one(test))
-
-    def _chain(self, parts: list[_Part]) -> _Part:
-        start = end = self._state()
-        for part in parts:
-            end.empty.append(part.start)
-            end = part.end
-        return _Part(start, end, lambda: self._chain([part.copy() for part in parts]))
-
-    def _either(self, parts: list[_Part]) -> _Part:
-        start, end = self._state(), self._state()
-        for part in parts:
-            start.empty.append(part.start)
-            part.end.empty.append(end)
-        return _Part(start, end, lambda: self._either([part.copy() for part in parts]))
-
-    def _repeat(self, part: _Part, least: int, most: int | None) -> _Part:
-        def once_more() -> _Part:
-            return self._repeat(part.copy(), least, most)
-
-        start = end = self._state()
-        for number in range(max(least, most or 0) + (most is None)):
-            again = part.copy()
-            here = self._state()
-            end.empty.append(again.start)
-            if number >= least:
-                end.empty.append(here)
-            if most is None and number == least:
-                again.end.empty.append(again.start)
-            again.end.empty.append(here)
-            end = here
-        return _Part(start, end, once_more)
 
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]

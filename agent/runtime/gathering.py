@@ -9,7 +9,7 @@ from agent.core.events import Noted, Quiet
 from agent.core.few import NO_TEXT
 from agent.core.policy import Gather, Policy
 from agent.core.state import Incident
-from agent.core.storm import listed, tree
+from agent.core.tree import listed, tree
 from agent.ports import ServiceRow
 from agent.runtime.clock import Clock
 from agent.runtime.engine import Engine

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from agent.core.storm import Place, Root, likely_root, listed
+from agent.core.likely_root import Root, likely_root
+from agent.core.place import Place
+from agent.core.tree import listed
 from agent.runtime.probe import Watched
 
 

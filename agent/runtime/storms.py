@@ -7,9 +7,12 @@ import structlog
 
 from agent.core.draft import shifted
 from agent.core.events import Noted, Parent, Quiet
+from agent.core.likely_root import Root, likely_root
+from agent.core.place import Place
 from agent.core.policy import Escalation, EscalationStep, Policy
 from agent.core.state import Health, ServiceState
-from agent.core.storm import Phase, Place, Root, Sick, Storm, StormRule, likely_root, resumed, step, tree
+from agent.core.storm import Phase, Sick, Storm, StormRule, resumed, step
+from agent.core.tree import tree
 from agent.ports import ServiceRow
 from agent.runtime.alert_words import KIND as ALERT
 from agent.runtime.clock import Clock

@@ -5,13 +5,10 @@ table is no longer exported. Counters of events live in a registry of this objec
 """
 
 import platform
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Mapping
 from time import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
@@ -20,20 +17,18 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from agent import __version__
 from agent.core.drills import is_drill
 from agent.core.events import Event, EventKind
-from agent.ports import DrillOutcome, DrillReport, ServiceRow, Vitals
+from agent.ports import ServiceRow, Vitals
 from agent.telemetry.catalogue import (
     BY_NAME,
     CHECKS,
     DELIVERY_BUCKETS,
     DETECTION_BUCKETS,
-    LATENESS_BUCKETS,
-    METRICS,
     SERVICE_HEALTH,
-    STATE,
 )
 from agent.telemetry.exposition import CHECK_SERIES, check_chunks, gathered, header, health_chunks
-
-__all__ = ["METRICS", "Metrics"]
+from agent.telemetry.lateness import Lateness
+from agent.telemetry.live_state import LiveState
+from agent.telemetry.negotiation import wants_openmetrics
 
 
 class Metrics:
@@ -44,7 +39,6 @@ class Metrics:
 
     def __init__(self, table: Mapping[str, ServiceRow], vitals: Vitals) -> None:
         self._table = table
-        self._vitals = vitals
         self.registry = CollectorRegistry(auto_describe=False)
         self._incidents = self._counter("codeblue_incidents_total")
         self._restarts = self._counter("codeblue_restarts_total")
@@ -64,14 +58,13 @@ class Metrics:
         self._detection = self._histogram("codeblue_detection_seconds", DETECTION_BUCKETS)
         self._delivery = self._histogram("codeblue_page_delivery_seconds", DELIVERY_BUCKETS)
         self._acknowledge = self._histogram("codeblue_acknowledge_seconds", DETECTION_BUCKETS)
-        self._lateness = [0] * (len(LATENESS_BUCKETS) + 1)
-        self._lateness_sum = 0.0
-        self.silences: Callable[[], Mapping[str, float]] = dict  # silences by state
-        self.quiet: Callable[[], Mapping[str, float]] = dict  # quiet services by what keeps them so
+        self.state = LiveState(table, vitals)
+        self.lateness = Lateness()
         self._reloaded = self._gauge("codeblue_config_reload_success")
         self._reloaded_at = self._gauge("codeblue_config_reload_success_timestamp_seconds")
         self._gauge("codeblue_build_info").labels(version=__version__, python=platform.python_version()).set(1)
-        self.registry.register(_State(self))
+        self.registry.register(self.state)
+        self.registry.register(self.lateness)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._count: dict[EventKind, Callable[[Event], None]] = {
@@ -114,11 +107,6 @@ class Metrics:
     def notice(self, channel: str, kind: str, outcome: str) -> None:
         """A try to send a message ended; all three are from small fixed sets."""
         self._notices.labels(channel, kind, outcome).inc()
-
-    def observe_lateness(self, seconds: float, count: int = 1) -> None:
-        """`count` runs were started this much after their due time. Costs well under a microsecond."""
-        self._lateness[bisect_left(LATENESS_BUCKETS, seconds)] += count
-        self._lateness_sum += seconds * count
 
     def config_read(self, success: bool) -> None:
         """A configuration was read at start or on reload; a bad one leaves the time of the last good one."""
@@ -183,86 +171,11 @@ class Metrics:
                 if sample.name == name and sample.labels["service"] not in self._table:
                     counter.remove(*(sample.labels[label] for label in BY_NAME[name].labels))
 
-    def state_families(self) -> Iterator[Family]:
-        """What is read from the live state at scrape time."""
-        vitals = self._vitals
-        values = {
-            "codeblue_incidents_open": sum(row.state.incident is not None for row in self._table.values()),
-            "codeblue_incidents_acknowledged": sum(map(_acknowledged, self._table.values())),
-            "codeblue_outbox_oldest_seconds": vitals.oldest_page,
-            "codeblue_dead_letters": vitals.dead_letters,
-            "codeblue_loop_lag_seconds": vitals.loop_lag,
-            "codeblue_store_up": not vitals.store_trouble,
-            "codeblue_blind": bool(vitals.blind),
-            "codeblue_ready": vitals.ready,
-            "codeblue_scheduler_stalled_seconds": vitals.scheduler_stalled,
-        }
-        labelled: Mapping[str, Mapping[str, float]] = {
-            "codeblue_channel_trouble": dict.fromkeys(vitals.channel_trouble, 1.0),
-            "codeblue_oncall_trouble": dict.fromkeys(vitals.oncall_trouble, 1.0),
-            "codeblue_calendar_age_seconds": vitals.calendar_ages,
-            "codeblue_silences": self.silences(),
-            "codeblue_quiet_services": self.quiet(),
-        }
-        if vitals.ping_at is not None:
-            values["codeblue_ping_last_success_timestamp_seconds"] = vitals.ping_at.timestamp()
-        drills = drill_series(vitals.drills.values())
-        for metric in STATE:
-            family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
-            if metric.name in values:
-                family.add_metric([], float(values[metric.name]))
-            elif metric.name in drills:
-                for labels, value in drills[metric.name]:
-                    family.add_metric(labels, value)
-            else:
-                for label, value in labelled.get(metric.name, {}).items():
-                    family.add_metric([label], value)
-            yield family
-        yield self._lateness_family()
-
-    def _lateness_family(self) -> HistogramMetricFamily:
-        metric = BY_NAME["codeblue_schedule_lateness_seconds"]
-        bounds = (*(str(float(bound)) for bound in LATENESS_BUCKETS), "+Inf")
-        buckets = list(zip(bounds, accumulate(self._lateness), strict=True))
-        family = HistogramMetricFamily(metric.name, metric.about)
-        family.add_metric([], buckets, self._lateness_sum)
-        return family
-
-
-def drill_series(reports: Iterable[DrillReport]) -> Mapping[str, list[tuple[list[str], float]]]:
-    """The samples of the last drills, by metric: labels and value."""
-    found: dict[str, list[tuple[list[str], float]]] = {
-        "codeblue_drill_success": [],
-        "codeblue_drill_duration_seconds": [],
-        "codeblue_drill_last_timestamp_seconds": [],
-    }
-    for one in reports:
-        found["codeblue_drill_success"].append(([one.of], float(one.outcome is DrillOutcome.PASSED)))
-        found["codeblue_drill_last_timestamp_seconds"].append(([one.of], one.at.timestamp()))
-        spent = [(leg.name, leg.seconds) for leg in one.legs] + [("total", one.seconds)]
-        found["codeblue_drill_duration_seconds"] += [([one.of, leg], seconds) for leg, seconds in spent]
-    return found
-
-
-def _acknowledged(row: ServiceRow) -> bool:
-    incident = row.state.incident
-    return incident is not None and incident.ack is not None
-
 
 def _observe(histogram: Histogram, event: Event) -> None:
     seconds = _seconds(event.data.get("seconds", ""))
     if seconds is not None:
         histogram.observe(seconds, {"trace_id": event.trace_id} if event.trace_id else None)
-
-
-class _State:
-    """The collector that prometheus_client asks."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Family]:
-        return self._metrics.state_families()
 
 
 class _WithoutCreated:
@@ -275,26 +188,6 @@ class _WithoutCreated:
         for family in self._registry.collect():
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
             yield family
-
-
-def wants_openmetrics(accept: str) -> bool:
-    """Whether an Accept header prefers OpenMetrics: named, and not with a lower q than plain text."""
-    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
-    for part in accept.split(","):
-        kind, *parameters = (text.strip() for text in part.split(";"))
-        if kind in weights:
-            weights[kind] = max(weights[kind], _weight(parameters))
-    return weights["application/openmetrics-text"] > 0 and (
-        weights["application/openmetrics-text"] >= weights["text/plain"]
-    )
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            return _seconds(value) or 0.0
-    return 1.0
 
 
 def _seconds(text: str) -> float | None:

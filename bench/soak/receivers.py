@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.slack_standin import Failure, SlackStandIn
+from tests.failures import Failure
+from tests.slack_standin import SlackStandIn
 
 MOODS = ("limited", "error", "mute", "garbage", "lost", "drop")
 MUTE = 6.0  # seconds: longer than any channel here waits
@@ -40,12 +41,10 @@ class MoodySlack(SlackStandIn):
         return self
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.failures.always = _failure(self.mood) if self.mood else None
         answer = await super()._answer(request)
         self.calls.clear()  # an hour of them is nothing to keep
         return answer
-
-    def _due(self, method: str) -> Failure | None:
-        return _failure(self.mood) if self.mood else super()._due(method)
 
     def messages_of(self, channel: str) -> list[Message]:
         """Everything that stands there, in the order of its posting."""

@@ -6,21 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.storm import (
-    LULL,
-    PATIENCE,
-    Phase,
-    Place,
-    Root,
-    Sick,
-    Storm,
-    StormRule,
-    likely_root,
-    listed,
-    resumed,
-    step,
-    tree,
-)
+from agent.core.likely_root import Root, likely_root
+from agent.core.place import Place
+from agent.core.storm import LULL, PATIENCE, Phase, Sick, Storm, StormRule, resumed, step
+from agent.core.tree import listed, tree
 from tests.core.story import at
 
 RULE = StormRule(services=3, within=timedelta(seconds=60), calm=timedelta(minutes=5))

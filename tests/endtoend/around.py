@@ -198,7 +198,7 @@ class Slack:
         return [message["metadata"]["event_payload"] for message in self.posted(room)]
 
     def fail_next(self, **how: Any) -> None:
-        """See `tests.slack_standin.Failure`."""
+        """See `tests.failures.Failure`."""
         data = json.dumps(how).encode()
         request = urllib.request.Request(self._at("fail"), data, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=5):

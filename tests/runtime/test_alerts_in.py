@@ -17,7 +17,8 @@ from agent.core.state import Health
 from agent.core.storm import StormRule
 from agent.ports import AlertGroup, ForeignAlert, ServiceRow, Taken
 from agent.runtime.alert_words import told as words
-from agent.runtime.alerts_in import About, AlertRule, AlertsIn
+from agent.runtime.alerts_in import AlertsIn
+from agent.runtime.known_alerts import About, AlertRule
 from agent.runtime.recorder import Recorder
 from agent.runtime.signals import Signals
 from agent.runtime.together import Together

@@ -18,7 +18,8 @@ from agent.core.result import Verdict
 from agent.core.state import Health, Incident, ServiceState, Stage
 from agent.ports import CheckRow, DrillLeg, DrillOutcome, DrillReport, ServiceRow, Vitals
 from agent.telemetry.catalogue import METRICS
-from agent.telemetry.metrics import Metrics, wants_openmetrics
+from agent.telemetry.metrics import Metrics
+from agent.telemetry.negotiation import wants_openmetrics
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -192,9 +193,9 @@ def test_a_detection_carries_its_trace_as_exemplar_in_openmetrics() -> None:
 
 def test_lateness_is_counted_once_for_every_run_of_a_slot() -> None:
     metrics = metrics_of()
-    metrics.observe_lateness(0.003, 40)
-    metrics.observe_lateness(0.001, 1)
-    metrics.observe_lateness(100.0)
+    metrics.lateness.observe(0.003, 40)
+    metrics.lateness.observe(0.001, 1)
+    metrics.lateness.observe(100.0)
     buckets = samples(metrics, "codeblue_schedule_lateness_seconds_bucket")
     assert buckets["0.001",] == 1  # a bound belongs to its bucket
     assert buckets["0.0025",] == 1
@@ -262,12 +263,12 @@ def busy() -> Metrics:
     metrics.count_answer("oncall", "ack", "done")
     metrics.count_alerts("firing", 3)
     metrics.count_log("photos", "file:/var/log/x.log", "")
-    metrics.observe_lateness(0.2, 3)
+    metrics.lateness.observe(0.2, 3)
     metrics.drill("passed")
     metrics.count_ping("success", "ok")
     metrics.config_read(True)
-    metrics.silences = lambda: {"pending": 0.0, "active": 2.0, "expired": 1.0}
-    metrics.quiet = lambda: {"silence": 3.0, "maintenance": 0.0, "hours": 0.0}
+    metrics.state.silences = lambda: {"pending": 0.0, "active": 2.0, "expired": 1.0}
+    metrics.state.quiet = lambda: {"silence": 3.0, "maintenance": 0.0, "hours": 0.0}
     return metrics
 
 
