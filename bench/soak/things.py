@@ -32,6 +32,7 @@ class Thing:
         self.mode = ""
         self.broken: Span | None = None
         self.curable = True
+        self._mending = asyncio.Lock()
 
     async def start(self) -> None:
         """Be well."""
@@ -62,11 +63,12 @@ class Thing:
 
     async def mend(self, span: Span) -> None:
         """End that outage; another one, or none, is left alone."""
-        if self.broken is span:
-            await self.rise()
-            if self.mode == "" and self.broken is span:
-                self.broken = None
-                self.journal.over(span)
+        async with self._mending:
+            if self.broken is span:
+                await self.rise()
+                if self.mode == "" and self.broken is span:
+                    self.broken = None
+                    self.journal.over(span)
 
 
 class Server(Thing):
