@@ -5,13 +5,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from bench.soak import configuring
 from bench.soak.agent import CODEBLUE
 from bench.soak.disk import lock_database
 from bench.soak.plan import Act
-from bench.soak.services import Service
+from bench.soak.services import CHAIN, STORM, VAGUE, Service
 from bench.soak.things import Pulsing
 from bench.soak.world import World
 
@@ -166,6 +167,23 @@ async def _sulk(name: str, world: World, act: Act) -> bool:
     return await world.sulk(name, act)
 
 
+async def storm(world: World, act: Act) -> bool:
+    """Many things break in one moment."""
+    well = [each for each in world.things.values() if each.broken is None and each.service.target not in CHAIN]
+    if len(well) < STORM + 5:
+        return False
+    victims = world.dice.sample(well, STORM + 5)
+    sure = {each: [mode for mode in each.service.modes if mode not in VAGUE] for each in victims}
+    world.journal.moment("storm")
+    await asyncio.gather(
+        *(
+            world.break_(replace(act, target=each.service.target, mode=world.dice.choice(modes)))
+            for each, modes in sure.items()
+        )
+    )
+    return True
+
+
 ACTS: Mapping[str, Callable[[World, Act], Awaitable[bool]]] = {
     "break": World.break_,
     **{name: partial(_sulk, name.split()[-1]) for name in ("slack oncall", "slack team", "hook")},
@@ -185,4 +203,5 @@ ACTS: Mapping[str, Callable[[World, Act], Awaitable[bool]]] = {
     "deployed": deployed,
     "rotate": rotate,
     "tell": tell,
+    "storm": storm,
 }

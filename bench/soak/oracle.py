@@ -12,7 +12,7 @@ from math import inf
 from bench.soak.evidence import Incident, Seen, union
 from bench.soak.journal import Span, common, without
 from bench.soak.receivers import MUTE
-from bench.soak.services import GROUP_BUDGET, HOST_BUDGET, MISSES, VAGUE, WINDOW, Service
+from bench.soak.services import GROUP_BUDGET, HOST_BUDGET, MISSES, STORM, VAGUE, WINDOW, Service
 
 NOTICED = 6.0  # seconds until a new configuration is in force
 SLOWEST = 2.0  # seconds between two checks, at most
@@ -38,10 +38,6 @@ def judge(seen: Seen) -> dict[str, list[str]]:
         "no decision on fewer misses than configured": hasty,
     }
     return {text: sorted(rule(seen)) for text, rule in rules.items()}
-
-
-def _named(seen: Seen, service: Service) -> bool:
-    return service.name in seen.journal.watched
 
 
 # ---------------------------------------------------------------------------------------------------- detection
@@ -87,8 +83,7 @@ def causeless(seen: Seen) -> Iterator[str]:
         if one.opened == inf:
             continue
         if service is None:
-            channel = one.service.partition(":")[2]
-            if not seen.journal.during(channel, one.opened - 900, one.opened):
+            if not _signalled(seen, one):
                 yield f"{one.id}: nothing was wrong with {one.service}"
             continue
         outages = [span for target in seen.targets(one.service) for span in seen.journal.outages.get(target, ())]
@@ -98,6 +93,20 @@ def causeless(seen: Seen) -> Iterator[str]:
         )
         if not explained and not seen.journal.during("lag", one.opened - 8.0, one.opened):
             yield f"{one.id}: {one.facts[0].text!r}, but nothing was wrong with {one.service}"
+
+
+def _signalled(seen: Seen, one: Incident) -> bool:
+    """Whether there was a reason for an incident of what has no checks: a channel, a storm, a group."""
+    kind, _, what = one.service.partition(":")
+    if kind == "channel":
+        return seen.journal.during(what.partition(":")[0], one.opened - 900, one.opened)
+    touched = {
+        target
+        for target, spans in seen.journal.outages.items()
+        if any(span.touches(one.opened - 30, one.opened) for span in spans)
+    }
+    grouped = {service.target for service in seen.services.values() if service.group}
+    return len(touched) > STORM - 5 if kind == "storm" else bool(touched & grouped)
 
 
 # ---------------------------------------------------------------------------------------------------- decisions
@@ -129,15 +138,21 @@ def unpaged(seen: Seen) -> Iterator[str]:
             due = span.start + _due(seen, service, span.what, span.start) + ladder
             if due > min(span.end, seen.ended) or _excused(seen, service, span.start, due):
                 continue
-            if not any(at <= due for one in seen.of(name) if one.closed >= span.start for at in one.asked.values()):
+            ones = [*seen.of(name), *(_gathered(seen) if service.group else ())]
+            if not any(at <= due for one in ones if one.closed >= span.start for at in one.asked.values()):
                 yield f"{name}: {span.what} from {_t(span.start)} to {_t(span.end)}: not paged by {_t(due)}"
+
+
+def _gathered(seen: Seen) -> list[Incident]:
+    return [one for one in seen.incidents.values() if one.service.startswith("group:")]
 
 
 def _excused(seen: Seen, service: Service, start: float, due: float) -> bool:
     said = (span for span in seen.journal.spans("silence", "deployed") if span.target == service.name)
     parents = (span for parent in service.depends_on for span in seen.journal.outages.get(parent, ()))
     grandparents = (span for span in seen.journal.outages.get("db", ()) if service.depends_on)
-    held = any(span.touches(start - 8.0, due) for spans in (said, parents, grandparents) for span in spans)
+    storms = (Span(one.opened, one.closed) for one in seen.of("storm:services"))
+    held = any(span.touches(start - 8.0, due) for spans in (said, parents, grandparents, storms) for span in spans)
     return held or seen.journal.during(STORE, start - 15.0, due) or seen.forgot(start, due)
 
 
@@ -162,7 +177,7 @@ def lost_pages(seen: Seen) -> Iterator[str]:
 
 
 def _hindered(seen: Seen, channel: str, start: float, due: float) -> bool:
-    troubled = any(span.touches(start - TRIES, due) for span in seen.journal.spans(channel))
+    troubled = any(span.touches(start - TRIES, due) for span in seen.journal.spans(lane_of(channel)))
     return troubled or seen.away(start - 5.0, due) or seen.journal.during((*STORE, "lag"), start - 15.0, due)
 
 
@@ -177,7 +192,7 @@ def doubled(seen: Seen) -> Iterator[str]:
     ends = [at for at, what, _ in seen.journal.moments if what in ("killed", "stopped")]
     for (channel, key), moments in told.items():
         for before, again in zip(sorted(moments), sorted(moments)[1:], strict=False):
-            blind = any(span.touches(again - MUTE - 1.0, again) for span in seen.journal.spans(channel))
+            blind = any(span.touches(again - MUTE - 1.0, again) for span in seen.journal.spans(lane_of(channel)))
             cut = any(before - 4.0 <= at <= before + 4.0 for at in ends) or seen.journal.during(
                 STORE, before - 15.0, again
             )
@@ -275,6 +290,11 @@ def hasty(seen: Seen) -> Iterator[str]:
 
 def _unknown(one: Incident) -> bool:
     return any("cannot tell" in fact.text for fact in one.facts)
+
+
+def lane_of(channel: str) -> str:
+    """The channel of an address on it."""
+    return channel.partition("/")[0]
 
 
 def _t(at: float) -> str:

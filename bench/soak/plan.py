@@ -32,6 +32,7 @@ DISTURBANCES = (
     ("deployed", 2, (5.0, 15.0)),
     ("rotate", 4, (0.0, 0.0)),
     ("tell", 2, (0.0, 0.0)),
+    ("storm", 2, (10.0, 25.0)),
 )
 EXTRA = {
     "reload bad": ("half", "key", "parent"),

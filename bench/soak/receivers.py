@@ -47,11 +47,11 @@ class MoodySlack(SlackStandIn):
         return answer
 
     def messages_of(self, channel: str) -> list[Message]:
-        """Everything that stands there, in the order of its posting."""
+        """Everything that stands there, and in the messages to persons."""
         found = []
-        for posted in self.rooms[0].posted:
-            said = posted.metadata.get("event_payload", {})
-            found.append(_message(float(posted.ts), channel, said))
+        for room in self.rooms:
+            place = f"{channel}/{self.users[room.user]}" if room.user else channel
+            found += [_message(float(one.ts), place, one.metadata.get("event_payload", {})) for one in room.posted]
         return found
 
 

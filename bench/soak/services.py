@@ -13,6 +13,9 @@ PAGE_DEADLINE = 10.0
 HOST_BUDGET = (60, 60.0)  # restarts in that many seconds
 GROUP_BUDGET = (6, 60.0)
 GROUP = "pool"
+STORM = 20  # services that go down within ten seconds are one storm
+SHIFT = "shift"
+PEOPLE = {"alice": "U0ALICE", "bob": "U0BOB"}  # whom Slack knows; they are asked one after the other
 WINDOW = 3.0  # seconds over which lines are counted, and how old a file may be
 BEAT, GRACE = 2.0, 1.0
 PAGES = (("oncall",), ("team",), ("hook",), ("oncall", "hook"), ("team", "hook"))
@@ -53,6 +56,7 @@ class Service:
     group: str = ""
     every: float = EVERY
     flapping: bool = False
+    escalate: str = ""
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -68,6 +72,13 @@ class Service:
         return LINGERS.get(mode, 0.0) + self.every + RETRY + 2 * TIMEOUT + 0.5
 
 
+CHAIN: Mapping[str, tuple[str, ...]] = {
+    "db": (),
+    "api1": ("db",),
+    "api2": ("db",),
+    "api3": ("db",),
+    "web": ("api1",),
+}
 KINDS = {"http": 14, "tcp": 9, "beat": 8, "command": 6, "child": 6, "pid": 4, "age": 4, "log": 4}
 SOME = {"http": 4, "tcp": 2, "beat": 1, "command": 1, "child": 1, "pid": 1, "age": 1, "log": 1}
 
@@ -75,8 +86,7 @@ SOME = {"http": 4, "tcp": 2, "beat": 1, "command": 1, "child": 1, "pid": 1, "age
 def make_services(kinds: Mapping[str, int] = KINDS) -> list[Service]:
     """Of each kind that many, and five that depend on each other: web on api1, the apis on db."""
     kind_of = [kind for kind, count in kinds.items() for _ in range(count)]
-    chain = {"db": (), "api1": ("db",), "api2": ("db",), "api3": ("db",), "web": ("api1",)}
-    hosts = iter(addresses(len(kind_of) + len(chain), 7))
+    hosts = iter(addresses(len(kind_of) + len(CHAIN), 7))
     pages, made = cycle(PAGES), []
     for number, kind in enumerate(kind_of):
         name = f"{kind}-{number:02d}"
@@ -93,9 +103,10 @@ def make_services(kinds: Mapping[str, int] = KINDS) -> list[Service]:
                 group=GROUP if grouped else "",
                 remind=15.0 if number % 7 == 0 else 0.0,
                 flapping=number % 5 == 4,
+                escalate=SHIFT if number % 3 == 0 else "",
             )
         )
-    for name, parents in chain.items():
+    for name, parents in CHAIN.items():
         kind = "tcp" if name == "db" else "http"
         made.append(
             Service(name=name, target=name, kind=kind, address=next(hosts), page=next(pages), depends_on=parents)
@@ -155,7 +166,9 @@ def configuration(services: Iterable[Service], places: Places) -> dict[str, Any]
             "store": f"sqlite:///{places.database}",
             "restarts": rate(*HOST_BUDGET),
         },
-        "storm": "off",
+        "storm": {"services": STORM, "within": "10s", "calm": "10s"} if len(chosen) > STORM else "off",
+        "people": {name: {"contacts": {"oncall": user}} for name, user in PEOPLE.items()},
+        "escalation": {SHIFT: {"steps": [{"notify": name, "wait": "8s"} for name in PEOPLE], "ack_for": "20s"}},
         "defaults": {
             "every": f"{EVERY:g}s",
             "timeout": f"{TIMEOUT * 1000:.0f}ms",
@@ -203,7 +216,9 @@ def _told(service: Service, places: Places, names: set[str]) -> dict[str, Any]:
     if service.flapping:
         told |= {"flapping": "4 per 1m", "calm": "10s"}
     if service.group:
-        told["group"] = service.group
+        told |= {"group": service.group, "gather": {"by": "group", "wait": "2s", "interval": "10s"}}
+    if service.escalate:
+        told["escalate"] = service.escalate
     if service.restart:
         by = {"process": service.target} if service.restart == "process" else {"command": _command(service, places)}
         limits = {"at_most": rate(service.at_most, service.per), "verify": f"{service.verify:g}s"}

@@ -47,7 +47,7 @@ def test_a_seed_makes_one_plan_and_another_seed_another() -> None:
 def test_an_hour_holds_every_disturbance_and_thousands_of_outages() -> None:
     acts = plan(1, 3600.0, make_services())
     assert sum(act.what == "break" for act in acts) > 2000
-    assert len({act.what for act in acts}) == 20
+    assert len({act.what for act in acts}) == 21
 
 
 def test_the_agent_takes_the_configuration_with_names_that_changed_and_none_of_the_bad_ones(tmp_path: Path) -> None:
