@@ -1,7 +1,8 @@
 """Everything that runs checks, and all that they look at: the network, beats, log lines, supervised processes."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,10 +12,11 @@ from agent.config.model import Config
 from agent.core.result import HEARTBEAT, CheckResult, Verdict
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
-from agent.ports import ServiceRow, Store, Vitals
+from agent.ports import LogLine, ServiceRow, Store, Vitals
 from agent.runtime.beats import Beats
 from agent.runtime.clock import Clock
 from agent.runtime.curl import CurlClient
+from agent.runtime.curl_options import USER_AGENT
 from agent.runtime.limits import Limits
 from agent.runtime.probe import Probe
 from agent.runtime.prober import Prober
@@ -95,14 +97,15 @@ class Checking:
         for process, owner in self.owners.items():
             if owner == service:
                 evidence.update(self.children.evidence(process))
-        try:
+        lines: list[LogLine] = []
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EVIDENCE_TIMEOUT):
                 lines = await self.logs.tail(service, before=before, lines=15)
-        except TimeoutError:
-            lines = []
+                if any(map(_ours, lines)):
+                    lines = await self.logs.tail(service, before=before, lines=50)
         if lines:
             evidence.pop("output", None)  # the same lines, unparsed
-            text = "\n".join(f"{line.at:%H:%M:%S} {line.level:<8} {line.text}" for line in lines)
+        if text := last_words(lines):
             evidence["Last log lines before the first miss"] = text
         return {name: redact(text) for name, text in evidence.items()}
 
@@ -112,6 +115,16 @@ class Checking:
 
     def _child_line(self, process: str, _stream: str, text: str) -> None:
         self.logs.feed_text(f"process:{process}", self.owners.get(process, process), text)
+
+
+def last_words(lines: Sequence[LogLine], most: int = 15) -> str:
+    """The last lines as a page shows them, without what an access log says of our own probes: they would fill it."""
+    others = [line for line in lines if not _ours(line)]
+    return "\n".join(f"{line.at:%H:%M:%S} {line.level:<8} {line.text}" for line in others[-most:])
+
+
+def _ours(line: LogLine) -> bool:
+    return USER_AGENT in line.text
 
 
 def shown(result: CheckResult, trace_id: str) -> CheckResult:

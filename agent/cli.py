@@ -200,14 +200,15 @@ def letters_replay(
     all_letters: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Send dead letters again, under their own keys."""
+    """Send dead letters again, under their own keys. Pages whose incident is over are dropped instead."""
     if not keys and not all_letters:
         raise fail("name the keys, or say --all", 2)
     known = [letter["command"]["key"] for letter in asked(config, "/api/dead-letters")]
     if unknown := [key for key in keys or () if key not in known]:
         raise fail(f"no dead letter has the key {unknown[0]!r}: see codeblue dead-letters list")
     found = asked(config, "/api/dead-letters/replay", body={"all": True} if all_letters else {"keys": keys})
-    out.print(f"{found['replayed']} sent again")
+    over = f"; {counted(found['over'], 'page')} dropped: the incident is over" if found["over"] else ""
+    out.print(f"{found['replayed']} sent again{over}")
 
 
 @logs.command("search")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from agent.assembly import make_drains, make_remediators
 from agent.checking import Checking
 from agent.config.model import Config
+from agent.core.commands import Command
 from agent.core.events import Deployed, Input
 from agent.core.policy import Policy
 from agent.ports import Channel, ServiceRow, Store, Vitals
@@ -15,6 +16,7 @@ from agent.runtime.engine import Engine
 from agent.runtime.fleet_budget import FleetBudget
 from agent.runtime.gate import Gate
 from agent.runtime.host_budget import HostBudget
+from agent.runtime.letters import is_outlived
 from agent.runtime.outbox import Outbox
 from agent.runtime.probe import Watched
 from agent.runtime.reach import AgentReach
@@ -109,10 +111,20 @@ class Deciding:
         return watched.policy if watched else None
 
     async def replay(self, keys: Sequence[str]) -> int:
-        """Send dead letters again. How many there were."""
-        count = await self._store.replay(keys, self._clock.now())
+        """Send dead letters again, and take those off the list whose incident is over: after its closing message they
+        would wake somebody for nothing. How many are sent."""
+        now = self._clock.now()
+        outlived = [letter.command.key for letter in await self._store.dead_letters() if self._outlived(letter.command)]
+        count = await self._store.replay(keys, now)
+        dropped = set(outlived).intersection(keys)
+        for key in dropped:
+            await self._store.retract(key, now)
         await self.outbox.replayed(keys)
-        return count
+        return count - len(dropped)
+
+    def _outlived(self, command: Command) -> bool:
+        watched = self.engine.table.get(command.service)
+        return watched is not None and is_outlived(command, watched.row.state.incident)
 
     async def put_back(self) -> None:
         """Replicas that were drained for a restart, and are due."""

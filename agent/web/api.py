@@ -182,11 +182,12 @@ class Api:
         return self._answer(await self._deps.store.dead_letters())
 
     async def replay(self, request: Request) -> Response:
-        """Send dead letters again: {"keys": [...]} or {"all": true}."""
+        """Send dead letters again: {"keys": [...]} or {"all": true}. Those whose incident is `over` are dropped."""
         keys = _keys(await json_body(request))
-        if keys is None:
-            keys = [letter.command.key for letter in await self._deps.store.dead_letters()]
-        return self._answer({"replayed": await self._deps.replay(keys)})
+        dead = [letter.command.key for letter in await self._deps.store.dead_letters()]
+        meant = dead if keys is None else keys
+        replayed = await self._deps.replay(meant)
+        return self._answer({"replayed": replayed, "over": max(0, len(set(meant).intersection(dead)) - replayed)})
 
 
 def _keys(asked: Any) -> list[str] | None:

@@ -183,7 +183,17 @@ def test_a_dead_letter_is_listed_and_replayed_under_its_own_key(
         wait_for(lambda: agent.value("codeblue_dead_letters") == 0, 5)
         web.status = 200
         wait_for(lambda: hook.taken("resolved"), 10)
-    assert len(hook.taken("resolved")) == 1
+        assert len(hook.taken("resolved")) == 1
+        hook.rule = lambda _: (400, 0.0)
+        web.status = 503
+        wait_for(lambda: agent.value("codeblue_dead_letters") == 1, 10)
+        hook.rule = lambda _: (200, 0.0)
+        web.status = 200
+        wait_for(lambda: len(hook.taken("resolved")) == 2, 10)
+        late = cli(agent, "dead-letters", "replay", "--all")
+        assert late.stdout.strip() == "0 sent again; 1 page dropped: the incident is over"
+        assert cli(agent, "dead-letters", "list").stdout.strip() == "no dead letters"
+    assert len(hook.taken("opened")) == 1, "nobody is woken by what is over"
 
 
 def test_log_lines_are_found_while_the_agent_runs_and_when_it_does_not(make_agent: MakeAgent, web: Service) -> None:
