@@ -32,6 +32,7 @@ def build() -> model.Dashboard:
         "Alerts": [_alerts(), _channels()],
         "Scheduler": [_lateness(), _lateness_density(), _runs(), _in_flight(), _overdue(), _loop_lag()],
         "Messages": [_oldest_page(), _dead_letters(), _tries()],
+        "Fire drills": [_drills()],
         "Heartbeats and logs": [_beats(), _log_lines()],
         "What it costs": cost_panels(),
     }
@@ -241,6 +242,28 @@ def _tries() -> Panel:
         "Much retried: the channel's rate limit or its network.",
         Query(f"sum by (channel, outcome) ({tries}) > 0", "{{channel}}: {{outcome}}"),
         colors={".*: delivered": GREEN, ".*: retried": ORANGE, ".*: dead": RED},
+    )
+
+
+def _drills() -> Panel:
+    return listing(
+        "Fire drills",
+        "The last drill of each service, or of all channels (@channels). FAILED: pages of that service may not get "
+        "out; `codeblue drill list` says which leg failed and why.",
+        [
+            Query(f"max by (instance, of) (codeblue_drill_success{{{AGENTS}}})"),
+            Query(f"1000 * max by (instance, of) (codeblue_drill_last_timestamp_seconds{{{AGENTS}}})"),
+            Query(f'max by (instance, of) (codeblue_drill_duration_seconds{{{AGENTS}, leg="total"}})'),
+        ],
+        [
+            Column("of", "Of"),
+            Column("Value #A", "Outcome", shown={"0": ("FAILED", RED), "1": ("passed", GREEN)}),
+            Column("Value #B", "Held", "dateTimeFromNow"),
+            Column("Value #C", "Took", "s"),
+            Column("instance", "Agent"),
+        ],
+        none="No drill was held. `codeblue drill` holds one, `drill:` in the configuration by the calendar.",
+        span=24,
     )
 
 

@@ -4,6 +4,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.frame import OVERVIEW_UID, frame
 from dashboards.overview_checks import check_panels
+from dashboards.overview_people import how_quickly, quiet_now, quiet_over_time
 from dashboards.panels import (
     BLUE,
     GREEN,
@@ -17,7 +18,6 @@ from dashboards.panels import (
     Query,
     bars,
     figure,
-    lines,
     listing,
     timeline,
 )
@@ -47,9 +47,9 @@ NOT_PASSING = f"(codeblue_check_verdict{{{SERVICES}}} > 0)"
 
 def build() -> model.Dashboard:
     rows = {
-        "Now": [*_services_now(), *_pages_now(), _quiet_now()],
+        "Now": [*_services_now(), *_pages_now(), quiet_now()],
         "What is wrong": [_services_that_are_not_up(), _checks_that_do_not_pass(), _health_over_time()],
-        "Incidents, restarts, pages": [_incidents(), _restarts(), _messages(), _detection(), _quiet_over_time()],
+        "Incidents, restarts, pages": [_incidents(), _restarts(), _messages(), *how_quickly(), quiet_over_time()],
         "Checks": check_panels(),
     }
     return frame(OVERVIEW_UID, ABOUT, rows, with_services=True, since="now-3h")
@@ -124,26 +124,6 @@ def _pages_now() -> list[Panel]:
             red_from=[(1, RED)],
         ),
     ]
-
-
-def _quiet_now() -> Panel:
-    def by(kind: str) -> str:
-        return or_zero(f'sum(codeblue_quiet_services{{{AGENTS}, kind="{kind}"}})')
-
-    return figure(
-        "Quiet services",
-        "Services that nobody is paged about now, whatever happens to them, by what keeps them quiet, and the silences "
-        "in force. Blue: there are some; the status page, `codeblue silence list` and `codeblue maintenance list` say "
-        "which, why, by whom and until when.",
-        Query(by("silence"), "silenced"),
-        Query(by("maintenance"), "under maintenance"),
-        Query(by("hours"), "outside their hours"),
-        Query(or_zero(f'sum(codeblue_silences{{{AGENTS}, state="active"}})'), "silences in force"),
-        red_from=[(1, BLUE)],
-        well=GREY,
-        span=24,
-        height=3,
-    )
 
 
 def _services_that_are_not_up() -> Panel:
@@ -246,30 +226,4 @@ def _messages() -> Panel:
         "Tries to send a message. Retried: put off, it goes again. Red: given up on, see dead letters.",
         _events("codeblue_notices_total", AGENTS, "channel, kind, outcome", "{{channel}} {{kind}}: {{outcome}}"),
         colors=BY_OUTCOME,
-    )
-
-
-def _detection() -> Panel:
-    grew = f"sum by (le) (increase(codeblue_detection_seconds_bucket{{{AGENTS}}}[$__range]))"
-    return figure(
-        "From the first miss to the decision",
-        "How long it took to be sure that a service is down, in the time shown. Red: two misses take too long; lower "
-        "`every` or `retry` of the checks that page.",
-        Query(f"histogram_quantile(0.5, {grew})", "median"),
-        Query(f"histogram_quantile(0.95, {grew})", "95 %"),
-        unit="s",
-        red_from=[(15, ORANGE), (60, RED)],
-        span=12,
-        height=8,
-    )
-
-
-def _quiet_over_time() -> Panel:
-    return lines(
-        "Quiet services over time",
-        "Services that nobody was paged about, by what kept them quiet. An incident without a page began while this "
-        "was above zero: `codeblue explain SERVICE` says whether it was the reason.",
-        Query(f"sum by (kind) (codeblue_quiet_services{{{AGENTS}}})", "{{kind}}"),
-        stacked=True,
-        colors={"silence": BLUE, "maintenance": PURPLE, "hours": GREY},
     )

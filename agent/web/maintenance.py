@@ -13,12 +13,12 @@ from agent.operations import Refused
 from agent.quiet.desk import new_window_id
 from agent.quiet.preview import LOOKED_BACK, covered, plain, preview
 from agent.quiet.reading import Misread, WrittenWindow, read_window
-from agent.quiet.recurrence import upcoming
+from agent.quiet.recurrence import in_force, upcoming
 from agent.web.answers import json_answer
 from agent.web.asked import Asked, Keys, refusal
 from agent.web.bodies import json_body
 from agent.web.deps import WebDeps
-from agent.web.quiet_views import meant_view, window_view
+from agent.web.quiet_views import meant_view, span_view, window_view
 from agent.web.silences import SOMEBODY, desk_of
 
 KEYS: Keys = {
@@ -72,7 +72,10 @@ class MaintenanceApi:
         spans = upcoming(window, now - LOOKED_BACK - window.length, now, MOST_TIMES)
         found = await preview(window.matchers, desk.meant(window.matchers), self._deps.store, now, covered(spans))
         hint = desk.hint(window.matchers)
-        return json_answer({**plain(found), "hint": hint, "window": window_view(window, desk.book, SHOWN_TIMES)})
+        view = window_view(window, desk.book, SHOWN_TIMES)
+        if not name and (span := in_force(window, now)) is not None:
+            view["now"] = span_view(span, window.zone)  # it would hold at once
+        return json_answer({**plain(found), "hint": hint, "window": view})
 
     async def end(self, request: Request) -> Response:
         desk = desk_of(self._deps)

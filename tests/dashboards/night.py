@@ -240,6 +240,7 @@ def _let_it_happen(here: Night, config: Path, agent: subprocess.Popen[bytes]) ->
     here.until('codeblue_notices_total{channel="gone", outcome="dead"}')
     here.until('codeblue_notices_total{channel="closed", outcome="retried"}')
     here.until('codeblue_quiet_services{kind="silence"} == 2')
+    _order(here, "ack", 200, service="photos", by="alice")
     _order(here, "drills", 202, service="photos", by="alice")  # one that fails: two of the channels take nothing
     here.until("codeblue_drill_success == 0")
     config.write_text(config.read_text() + "\nservicess: []\n")

@@ -86,6 +86,16 @@ async def test_a_preview_counts_the_pages_that_fell_into_its_times() -> None:
     )
 
 
+async def test_a_preview_of_a_window_that_would_begin_now_says_until_when_it_would_hold() -> None:
+    site = QuietSite()
+    _, found = await site.says("POST", "/api/maintenance/preview", {"match": "team=photos", "for": "2h"})
+    assert (found["window"]["now"]["start"], found["window"]["now"]["end"]) == (
+        "2026-11-21T03:07:12Z",
+        "2026-11-21T05:07:12Z",
+    )
+    assert found["window"]["next"] == []
+
+
 async def test_the_status_page_names_the_window_that_is_open() -> None:
     site = QuietSite()
     asked = {"match": "team=photos", "for": "2h", "comment": "disks", "by": "ann", "zone": "Europe/Berlin"}
