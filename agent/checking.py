@@ -58,6 +58,7 @@ class Checking:
         self.recorder = Recorder(store)
         tools = Toolbox(http=self.http, resolver=self.resolver, beats=self.beats, logs=self.logs, vitals=vitals)
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
+        self.prober.waited = metrics.lateness.observe
         self.scheduler = Scheduler(clock, self.prober.start, metrics.lateness.observe)
         self._clock = clock
         self._metrics = metrics

@@ -49,6 +49,7 @@ class Prober(Generic[T]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
         self.skipped = 0
+        self.waited: Callable[[float], None] = lambda _: None  # told the seconds for which a run had no room
 
     def start(self, probe: Probe) -> None:
         """The regular run of a slot."""
@@ -81,7 +82,9 @@ class Prober(Generic[T]):
         host = probe.host
         try:
             if not self._limits.try_enter(host):
+                due = asyncio.get_running_loop().time()
                 await self._limits.enter(host)
+                self.waited(asyncio.get_running_loop().time() - due)
             try:
                 trace = self._trace(confirming)
                 context = CheckContext(probe.service, probe.name, probe.timeout, self._tools, trace.traceparent)

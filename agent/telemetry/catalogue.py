@@ -174,7 +174,8 @@ EVENTS = (
         "codeblue_schedule_lateness_seconds",
         "histogram",
         (),
-        "By how much runs of checks started after their due time.",
+        "By how much runs of checks started after their due time. One that had to wait for agent.concurrency or "
+        "per_host is told once more, with that.",
     ),
     Metric("codeblue_config_reload_success", "gauge", (), "1 if the last reading of the configuration succeeded."),
     Metric(

@@ -35,6 +35,23 @@ def default() -> Config:
     return load(ROOT / "config.yaml", REAL, {})
 
 
+def test_the_file_that_people_script_against_means_the_same_for_the_real_types() -> None:
+    """The interface that was promised, with names that must stay."""
+    good = Path(__file__).parent / "good" / "whole.yaml"
+    config = load(good, REAL, {"WORKER_TOKEN": "knock-knock", "SLACK_BOT_TOKEN": "xoxb-1"})
+    http, port, worker = config.services["photos-api"].checks
+    assert [check.type.name for check in (http, port, worker)] == ["http", "tcp", "heartbeat"]
+    assert (http.options.url, port.options.address) == ("http://127.0.0.1:8080/health", "127.0.0.1:8080")
+    assert (worker.options.every, worker.options.grace) == (timedelta(minutes=1), timedelta(seconds=30))
+    [restart] = config.services["photos-api"].actions
+    assert (restart.type.name, restart.options.unit) == ("systemd", "photos-api.service")
+    assert {name: channel.type.name for name, channel in config.channels.items()} == {
+        "oncall": "slack",
+        "ops-hook": "webhook",
+        "terminal": "console",
+    }
+
+
 @pytest.mark.parametrize(
     ("page", "text"), [("configuration.md", file_reference()), ("checks.md", reference(REAL))], ids=["file", "types"]
 )

@@ -170,6 +170,18 @@ class TestPromise8ASlowTargetDelaysNobodyElse:
 
         in_virtual_time(story())
 
+    def test_the_time_without_a_place_is_told_as_lateness(self) -> None:
+        async def story() -> None:
+            bench = Bench(total=1)
+            waited: list[float] = []
+            bench.prober.waited = waited.append
+            for number in range(3):
+                bench.prober.start(bench.probe(taking(2), name=f"c{number}"))
+            await asyncio.sleep(10)
+            assert waited == pytest.approx([2.0, 4.0], abs=0.01), "who was let in at once was not late"
+
+        in_virtual_time(story())
+
     def test_a_host_that_hangs_holds_up_only_its_own_checks(self) -> None:
         async def story() -> None:
             bench = Bench(total=100, per_host=2)
