@@ -44,7 +44,7 @@ class Deciding:
         agent = config.agent
         ledger = SqlStore(agent.fleet_store) if agent.fleet_store else None
         self.fleet = FleetBudget(agent.fleet_at_most, agent.fleet_per, ledger=ledger, agent=agent.name)
-        self.gate = Gate(clock, vitals, agent.control)
+        self.gate = Gate(clock, vitals, agent.control, resolver=checking.resolver)
         self.engine = Engine(
             clock=clock,
             store=store,

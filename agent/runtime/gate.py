@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.core.result import CheckResult
-from agent.ports import Vitals
+from agent.ports import ResolveError, Resolver, Vitals
 from agent.runtime.clock import Clock
+from agent.runtime.resolver import ThreadResolver
 
 LAG_TO_DOUBT = 0.5  # seconds of a late event loop within a run that make its timeout doubtful
 MEMORY = 60.0  # for how long lags are remembered: longer than any check's timeout is sensible
@@ -30,11 +31,13 @@ class Gate:
         control: Sequence[str] = (),
         *,
         routes: Callable[[], bool] | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self._clock = clock
         self._vitals = vitals
         self.control = tuple(control)
         self._routes = routes or has_route
+        self._resolver = resolver or ThreadResolver()
         self._last_beat = clock.monotonic()
         self._lags: deque[tuple[float, float]] = deque(maxlen=600)  # (when it ended, how late)
         self._opinion: tuple[float, str] = (float("-inf"), "")
@@ -89,7 +92,7 @@ class Gate:
         if not self._routes():
             opinion = "this host has no network route that is up"
         elif self.control:
-            answers = await asyncio.gather(*map(_reachable, self.control))
+            answers = await asyncio.gather(*(_reachable(each, self._resolver) for each in self.control))
             if not any(answers):
                 opinion = f"this host reaches none of its control targets ({', '.join(self.control)})"
         self._opinion = (self._clock.monotonic(), opinion)
@@ -102,12 +105,24 @@ class Gate:
             await self._network()
 
 
-async def _reachable(address: str) -> bool:
+async def _reachable(address: str, resolver: Resolver) -> bool:
+    """Whether any address of a name takes a connection. Looked up by a resolver of our own: while DNS hangs, which is
+    when this is asked, look-ups would use up the few threads that channels and the store need."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(CONTROL_TIMEOUT):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-    except (OSError, TimeoutError, ValueError):
+            for each in await resolver.resolve(host.strip("[]"), timeout=CONTROL_TIMEOUT):
+                if await _connects(each, int(port)):
+                    return True
+    except (ResolveError, TimeoutError, ValueError):
+        pass
+    return False
+
+
+async def _connects(address: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(address, port)
+    except OSError:
         return False
     writer.close()
     return True

@@ -1,6 +1,7 @@
 """Is it me? What the agent doubts before it believes that a target is bad."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +13,9 @@ from agent.core.result import CheckResult, Verdict
 from agent.ports import Vitals
 from agent.runtime.clock import Clock
 from agent.runtime.gate import Gate, has_route, is_loopback
+from agent.runtime.resolver import ThreadResolver
 from tests.core.story import START, result
+from tests.servers import serve, silent
 
 EVERY = 0.2
 
@@ -150,6 +153,34 @@ class TestTheNetwork:
         bench = Bench(dead)
         assert dead in await bench.doubts("refused")
         assert bench.vitals.blind == bench.gate.blind != ""
+
+    async def test_a_control_target_by_name_is_looked_up_in_threads_that_nobody_else_needs(self) -> None:
+        """While DNS hangs this is asked every second: the threads that all share would be used up in no time."""
+        hanging = threading.Event()
+
+        def look_up(host: str, _family: int) -> tuple[str, ...]:
+            assert host == "gateway.test"
+            hanging.wait(30)
+            return ()
+
+        def shared() -> set[str]:
+            return {one.name for one in threading.enumerate() if one.name.startswith("asyncio_")}
+
+        bench, before = Bench("gateway.test:53"), shared()
+        bench.gate._resolver = ThreadResolver(look_up)
+        try:
+            for _ in range(2):
+                bench.passes(5)
+                assert "none of its control targets (gateway.test:53)" in await bench.doubts("timeout")
+            assert shared() <= before
+        finally:
+            hanging.set()
+
+    async def test_any_address_of_a_control_targets_name_will_do(self) -> None:
+        async with serve(silent) as port:
+            bench = Bench(f"gateway.test:{port}")
+            bench.gate._resolver = ThreadResolver(lambda *_: ("127.0.0.2", "127.0.0.1"))
+            assert await bench.doubts("timeout") == ""
 
     async def test_missing_heartbeats_are_doubted_only_where_control_targets_are_named(self) -> None:
         assert await Bench(routed=False).doubts("overdue", "", local=True) == ""
