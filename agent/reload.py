@@ -153,9 +153,9 @@ async def _apply(app: App, difference: Changes) -> None:
     app.ping.use(new.agent.ping)
 
 
-def _stat(file: Path) -> tuple[int, int, int] | None:
+def _stat(file: Path) -> tuple[int, int, int, int] | None:
     try:
         found = file.stat()
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)  # ctime: who may read it

@@ -296,6 +296,12 @@ class TestWhatIsWatched:
             part.write_text("services: [{name: db, checks: [{file: /etc/hostname}]}]")
             await eventually(lambda: "db" in bench.app.deciding.engine.table)
 
+    async def test_a_file_whose_rights_are_changed_is_read_again(self, bench: Bench) -> None:
+        async with self.watching(bench):
+            reloads = bench.reloader._seen
+            bench.path.chmod(0o640)
+            await eventually(lambda: bench.reloader._seen != reloads)
+
     async def test_a_secret_file_that_was_missing_is_waited_for(self, bench: Bench) -> None:
         secret = bench.folder / "beat.token"
         async with self.watching(bench):

@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,10 +198,14 @@ def _included(tree: Tree, value: object, report: Report) -> Iterator[Document]:
     seen = {tree.main.document.path.resolve()}
     for n, pattern in enumerate(patterns):
         place = tree.main.at("include", n) if isinstance(value, list) else tree.main.at("include")
-        for found in _matches(pattern, place, report.add):
-            if found.path.resolve() not in seen:
-                seen.add(found.path.resolve())
-                yield found
+        try:
+            for found in _matches(pattern, place, report.add):
+                if found.path.resolve() not in seen:
+                    seen.add(found.path.resolve())
+                    yield found
+        except OSError as error:
+            report.add(place, f"cannot look into {error.filename or pattern}: {error.strerror or error}")
+            yield Document("", tree.main.folder / pattern)
 
 
 def _matches(pattern: str, place: Place, complain: Callable[[Place, str], None]) -> Iterator[Document]:
@@ -215,7 +220,9 @@ def _matches(pattern: str, place: Place, complain: Callable[[Place, str], None])
         folders = list(_folders(pattern, base))
         if not folders:
             complain(place, f"there is no folder {_before_magic(pattern)}")
-        yield from (Document("", folder) for folder in folders)
+        for folder in folders:
+            yield Document("", folder)
+            os.scandir(folder).close()  # glob finds nothing in what it may not read, and does not say so
         names = sorted(glob.glob(pattern, root_dir=base, recursive=True))
         yield from (Document(str(label / name), base / name) for name in names if (base / name).is_file())
     else:

@@ -4,6 +4,8 @@ UPDATE_EXPECTED=1 rewrites those text files; read the difference before it is co
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from agent.config.model import ConfigError, Problem
 from tests.config.small_tables import TABLES
 
 BAD = Path(__file__).parent / "bad"
+ROOT = Path(__file__).parents[2]
 ENV = {"A_SECRET": "correct horse 'battery'"}
 
 
@@ -39,6 +42,54 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     assert problems(tmp_path) == [Problem(str(tmp_path), 0, "", "cannot be read: Is a directory")]
+
+
+@pytest.mark.parametrize("rights", [0o711, 0], ids=["names may be asked for", "not even that"])
+def test_a_folder_that_the_agent_may_not_read_is_told_and_not_taken_for_an_empty_one(
+    tmp_path: Path, rights: int
+) -> None:
+    folder = tmp_path / "conf.d"
+    folder.mkdir()
+    (folder / "a.yaml").write_text("services: [{name: b, checks: [host]}]")
+    for number, pattern in enumerate(["conf.d", "conf.d/*.yaml", "conf.d/a.yaml", "*/a.yaml", "conf.d/**/*.yaml"]):
+        text = f"services: [{{name: a, checks: [host]}}]\ninclude: ['{pattern}']"
+        (tmp_path / f"{number}.yaml").write_text(text)
+    ordinary = []
+    if os.geteuid() == 0:  # an ordinary user's eyes, with root's way to the interpreter
+        ordinary = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+        os.chown(folder, 65534, 65534)
+        os.chown(folder / "a.yaml", 65534, 65534)
+    (folder / "a.yaml").chmod(0)
+    folder.chmod(rights)
+    argv = [*ordinary, sys.executable, "-c", READ, *sorted(tmp_path.glob("*.yaml"))]
+    try:
+        found = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    finally:
+        folder.chmod(0o755)
+    said = found.splitlines()
+    assert len(said) == 5
+    assert [line for line in said if "conf.d" not in line or "Permission denied" not in line] == []
+
+
+READ = """
+import sys
+from pathlib import Path
+from agent.config.load import load
+from agent.config.model import ConfigError
+from tests.config.small_tables import TABLES
+for name in sys.argv[1:]:
+    try:
+        print(list(load(Path(name), TABLES).services))
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"services: [{{name: a, checks: [host]}}]\ninclude: [{'a' * 300}]")
+    [problem] = problems(path)
+    assert problem.message.endswith(": File name too long")
 
 
 def test_a_secret_never_shows_in_a_problem_wherever_it_was_put(tmp_path: Path) -> None:
