@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.core import breaker, budget
+from agent.core.aftermath import restart_finished
 from agent.core.commands import UNDONE, Outcome, Restart
 from agent.core.draft import Draft
 from agent.core.events import EventKind, RestartAlong, RestartFinished
 from agent.core.policy import Mode, RestartPolicy
-from agent.core.remedy import restart_finished
 from agent.core.state import Stage
 
 ALONG = "dependencies"  # the action that asks for these

@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from agent.core.commands import UNDONE, Command
+from agent.core.decide import decide
 from agent.core.events import (
     ClockStepped,
     Decision,
@@ -20,7 +21,6 @@ from agent.core.events import (
     Ticked,
 )
 from agent.core.health import steady
-from agent.core.incident import decide
 from agent.core.policy import GroupRule
 from agent.core.result import CheckResult, Verdict
 from agent.core.state import CheckState, Health, ServiceState, Stage

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.core.commands import Notice, NoticeKind, Outcome, Restart
 from agent.core.contact import Contact
+from agent.core.decide import decide
 from agent.core.events import (
     Context,
     Decision,
@@ -19,7 +20,6 @@ from agent.core.events import (
     RestartFinished,
     Ticked,
 )
-from agent.core.incident import decide
 from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.core.result import CheckResult, Verdict
 from agent.core.state import Health, ServiceState
