@@ -15,7 +15,7 @@ from agent.core.verify import old_news
 
 
 def observed(draft: Draft, event: Observed) -> None:
-    """A run of a check. What it says while the agent is blind is "cannot tell", and what began before a restart was done
+    """A run of a check. A FAIL while the agent is blind means that nobody can tell; one from before a restart was done
     says nothing about it."""
     policy = draft.policy.checks.get(event.check)
     if policy is None:

@@ -13,7 +13,7 @@ from agent.core.policy import CheckPolicy, Escalation, EscalationStep
 from agent.core.state import Stage
 from agent.core.storm import StormRule
 from agent.runtime.probe import Probe
-from agent.runtime.storms import NAME, merged
+from agent.runtime.storm_pages import NAME, merged
 from tests.crowd import Crowd, many, policy
 from tests.virtual_time import in_virtual_time
 from tests.world import FakeChannel

@@ -10,7 +10,7 @@ from agent.core.events import EventKind
 from agent.core.policy import Gather
 from agent.core.storm import StormRule
 from agent.ports import Receipt
-from agent.runtime.storms import NAME
+from agent.runtime.storm_pages import NAME
 from alerts.slack_blocks import full_message
 from tests.crowd import Crowd, many
 from tests.slack_limits import TEXT, problems_of, too_long, units
