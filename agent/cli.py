@@ -9,14 +9,17 @@ import typer
 
 from agent import __version__
 from agent.commands import operating
-from agent.commands.completion import NamesArgument, OnlyArgument, OnlyOption, ServiceArgument
+from agent.commands.completion import NamesArgument, ServiceArgument
 from agent.commands.counted import counted
+from agent.commands.dead_letters import letters
 from agent.commands.drill import drill
+from agent.commands.logs import logs
 from agent.commands.maintenance import maintenance
 from agent.commands.notify import notify
 from agent.commands.oncall import oncall
+from agent.commands.options import DEFAULT, ConfigOption, JsonOption
 from agent.commands.silence import silence
-from agent.commands.terminal import asked, duration, err, fail, out, read, read_to_ask, refused, show
+from agent.commands.terminal import asked, duration, err, fail, out, read, refused, show
 
 app = typer.Typer(
     name="codeblue",
@@ -26,8 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-letters = typer.Typer(no_args_is_help=True, help="Messages that were given up: look at them, send them again.")
-logs = typer.Typer(no_args_is_help=True, help="The log lines that the agent has gathered.")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(logs, name="logs")
 app.add_typer(oncall, name="oncall")
@@ -36,9 +37,6 @@ app.add_typer(maintenance, name="maintenance")
 app.add_typer(notify, name="notify")
 app.add_typer(drill, name="drill")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-DEFAULT = Path("config.yaml")
 THIS = Path(sys.executable).with_name("codeblue")
 
 
@@ -180,67 +178,6 @@ def explain(
 
 
 operating.add_to(app)
-
-
-@letters.command("list")
-def letters_list(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
-    """Messages that no channel took."""
-    from agent.commands.show import dead_letters as render
-
-    found = asked(config, "/api/dead-letters")
-    if not found and not as_json:
-        out.print("no dead letters")
-        return
-    show(found, as_json, render)
-
-
-@letters.command("replay")
-def letters_replay(
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys from `dead-letters list`.")] = None,
-    all_letters: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    config: ConfigOption = DEFAULT,
-) -> None:
-    """Send dead letters again, under their own keys. Pages whose incident is over are dropped instead."""
-    if not keys and not all_letters:
-        raise fail("name the keys, or say --all", 2)
-    known = [letter["command"]["key"] for letter in asked(config, "/api/dead-letters")]
-    if unknown := [key for key in keys or () if key not in known]:
-        raise fail(f"no dead letter has the key {unknown[0]!r}: see codeblue dead-letters list")
-    found = asked(config, "/api/dead-letters/replay", body={"all": True} if all_letters else {"keys": keys})
-    over = f"; {counted(found['over'], 'page')} dropped: the incident is over" if found["over"] else ""
-    out.print(f"{found['replayed']} sent again{over}")
-
-
-@logs.command("search")
-def logs_search(
-    query: Annotated[str, typer.Argument(help="Words that must all be there; a phrase in quotes.")] = "",
-    service: OnlyOption = None,
-    level: Annotated[str, typer.Option(help="At least this level.")] = "",
-    since: Annotated[str, typer.Option(help="How far back, such as 2h.")] = "24h",
-    limit: Annotated[int, typer.Option(help="At most so many lines.", min=1)] = 100,
-    regex: Annotated[bool, typer.Option("--regex", help="The query is a regular expression.")] = False,
-    config: ConfigOption = DEFAULT,
-    as_json: JsonOption = False,
-) -> None:
-    """Search the gathered log lines, newest last."""
-    from agent.commands.lines import search
-
-    search(read_to_ask(config), query, service, level, since, limit, regex, as_json, fail)
-
-
-@logs.command("tail")
-def logs_tail(
-    service: OnlyArgument = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many.", min=0)] = 20,
-    level: Annotated[str, typer.Option(help="At least this level.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
-    config: ConfigOption = DEFAULT,
-    as_json: JsonOption = False,
-) -> None:
-    """The last log lines of a service, or of all."""
-    from agent.commands.lines import tail
-
-    tail(read_to_ask(config), service, lines, level, follow, as_json, fail)
 
 
 @app.command()

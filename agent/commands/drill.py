@@ -9,14 +9,12 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperGroup
 
+from agent.commands.options import DEFAULT, ConfigOption, JsonOption
 from agent.commands.terminal import asked, duration, fail, login_name, out, show
 
 POLL = 0.2  # seconds
 HOLD = "hold"
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ByOption = Annotated[str, typer.Option(help="Who asks, for the message. Default: the login name.")]
-DEFAULT = Path("config.yaml")
 
 
 class HoldsByDefault(TyperGroup):

@@ -5,13 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.commands.options import DEFAULT, ConfigOption, JsonOption
 from agent.commands.silence import (
-    DEFAULT,
     AllOption,
     ByOption,
     CommentOption,
-    ConfigOption,
-    JsonOption,
     Matchers,
     clock_here,
     length,

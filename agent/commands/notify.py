@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.commands.silence import DEFAULT, ByOption, ConfigOption, JsonOption
+from agent.commands.options import DEFAULT, ConfigOption, JsonOption
+from agent.commands.silence import ByOption
 from agent.commands.terminal import asked, login_name, out, show
 
 notify = typer.Typer(no_args_is_help=True, help="Whether the channels bring what they are given.")

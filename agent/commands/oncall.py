@@ -7,19 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.commands.options import DEFAULT, ConfigOption, JsonOption
 from agent.commands.terminal import asked, err, fail, login_name, out, read
 
 oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and whether somebody always is.")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ZoneOption = Annotated[str, typer.Option(help="IANA time zone to read and write times in. Default: this terminal's.")]
 AgentOption = Annotated[bool, typer.Option("--agent/--no-agent", help="Ask the running agent for overrides.")]
 ByOption = Annotated[str, typer.Option(help="Who changes it. Default: the login name.")]
 From = Annotated[str, typer.Option("--from", help="now, +2h, 18:00, Mon 09:00, 2026-01-05 09:00.")]
 Until = Annotated[str, typer.Option("--until", help="The same forms.")]
 Days = Annotated[int, typer.Option(min=1, max=366, help="How many days to look ahead.")]
-DEFAULT = Path("config.yaml")
 
 
 @oncall.command("show")

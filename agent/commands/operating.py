@@ -1,16 +1,14 @@
 """The commands of whoever deals with an incident: ack, approve, restart, deployed."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent.commands.completion import ServiceArgument
+from agent.commands.options import DEFAULT, ConfigOption
 from agent.commands.terminal import asked, cleaned, fail, login_name, out
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
 ByOption = Annotated[str, typer.Option(help="Who says so, for the timeline. Default: the login name.")]
-DEFAULT = Path("config.yaml")
 
 
 def add_to(app: typer.Typer) -> None:

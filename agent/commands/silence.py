@@ -1,17 +1,15 @@
 """`codeblue silence`: nobody is asked about some services for a while."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from agent.commands.options import DEFAULT, ConfigOption, JsonOption
 from agent.commands.terminal import asked, duration, err, fail, login_name, out, show
 
 silence = typer.Typer(no_args_is_help=True, help="Ask nobody about some services for a while.")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="CODEBLUE_CONFIG")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ByOption = Annotated[str, typer.Option(help="Who asks, for pages and the timeline. Default: the login name.")]
 Matchers = Annotated[
     list[str] | None,
@@ -20,7 +18,6 @@ Matchers = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Mean every service there is.")]
 ZoneOption = Annotated[str, typer.Option(help="IANA time zone to read and write times in. Default: this terminal's.")]
 CommentOption = Annotated[str, typer.Option(help="Why; it stands in every message.")]
-DEFAULT = Path("config.yaml")
 
 
 @silence.command("add")
