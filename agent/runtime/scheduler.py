@@ -1,6 +1,7 @@
 """When checks run: APScheduler fires slots, not checks. A slot is every check with the same interval and phase."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, timedelta
 
@@ -46,8 +47,10 @@ class Scheduler:
         self._clock = clock
         self._start = start
         self._late = late
+        logger = logging.getLogger("codeblue.schedule")
+        logger.setLevel(logging.ERROR)  # a chore that takes longer than its interval is late, as it may be
         self._aps = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 3}
+            logger=logger, timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 3}
         )
         self._slots: dict[tuple[timedelta, timedelta], Slot] = {}
         self._crons: dict[str, Probe] = {}

@@ -15,6 +15,7 @@ from agent.runtime.calendar import CronSlots
 from agent.runtime.clock import Clock
 from agent.runtime.probe import Probe
 from agent.runtime.scheduler import FIRST_ROUND, Scheduler
+from tests.processes import eventually
 from tests.virtual_time import in_virtual_time
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -352,3 +353,36 @@ class TestChecksByTheCalendar:
             assert bench.jobs == []
 
         in_virtual_time(story())
+
+
+async def test_a_chore_that_takes_longer_than_its_interval_is_late_and_nobody_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench, runs, release = Bench(), [], asyncio.Event()
+
+    async def slow() -> None:
+        runs.append(1)
+        await release.wait()
+
+    bench.scheduler.add_chore("slow", timedelta(milliseconds=20), slow)
+    bench.scheduler.start()
+    await asyncio.sleep(0.2)
+    assert len(runs) == 1
+    release.set()
+    await eventually(lambda: len(runs) > 1)
+    bench.scheduler.stop()
+    assert caplog.text == ""
+
+
+async def test_a_chore_that_fails_is_told_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    bench, runs = Bench(), []
+
+    async def fails() -> None:
+        runs.append(1)
+        raise LookupError("a bug")
+
+    bench.scheduler.add_chore("fails", timedelta(milliseconds=20), fails)
+    bench.scheduler.start()
+    await eventually(lambda: len(runs) > 2)
+    bench.scheduler.stop()
+    assert "a bug" in caplog.text
