@@ -39,6 +39,7 @@ from agent.web.server import Server
 
 log = structlog.get_logger()
 
+CHORES = 2.0  # seconds that chores which are under way have at the end
 SETTLE = 1.0  # seconds that fresh processes may take to say something before the first checks run
 
 Timer = tuple[str, timedelta, Callable[[], Awaitable[object]]]
@@ -229,7 +230,7 @@ class App:
         checking, engine = self.checking, self.deciding.engine
         self.vitals.ready = False
         self.notifier.send(STOPPING=1)
-        checking.scheduler.stop()
+        await checking.scheduler.stop(CHORES)
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)

@@ -133,6 +133,9 @@ class Housekeeping:
             if changed:
                 await self._store.save_beats(changed)
             await self._recorder.flush()
+        except asyncio.CancelledError:
+            self._beats.unsaved(changed)  # the agent stops, and waits no longer: they are saved at the very end
+            raise
         except StoreUnavailable as error:
             self._beats.unsaved(changed)
             log.debug("store_unavailable", what="beats", error=str(error))

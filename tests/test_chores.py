@@ -262,6 +262,24 @@ class TestHousekeeping:
 
         on(story)
 
+    def test_beats_that_were_being_saved_when_the_agent_stopped_are_saved_at_the_very_end(self) -> None:
+        async def story(bench: Bench) -> None:
+            bench.beats.configure({("api", "worker"): None}, bench.clock.now())
+
+            async def hangs(_: object) -> None:
+                await asyncio.Event().wait()
+
+            with pytest.MonkeyPatch.context() as slow:
+                slow.setattr(bench.store, "save_beats", hangs)
+                chore = asyncio.ensure_future(bench.chores.every_second())
+                await asyncio.sleep(0.01)
+                chore.cancel()
+                await asyncio.gather(chore, return_exceptions=True)
+            await bench.chores.last([])
+            assert set(await bench.store.load_beats()) == {("api", "worker")}
+
+        on(story)
+
     def test_sight_that_was_lost_is_looked_for_every_second(self) -> None:
         async def story(bench: Bench) -> None:
             bench.routed = False

@@ -1,6 +1,7 @@
 """A decision becomes the state of its service: durable first, and with every restart that it orders counted."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -32,9 +33,13 @@ class Commits:
         self.groups.rules = groups
 
     def begin(self, watched: Watched) -> None:
-        """It comes under watch with what its state says was spent."""
+        """It comes under watch with what its state says was spent. One that config names again has no state, and is
+        the same service all the same: its budget is not a new one."""
         self.groups.changed()
-        self.budget.spend(watched.row.name, watched.row.state.restarts)
+        row = watched.row
+        if not row.state.restarts and (spent := self.budget.of(row.name)):
+            row.state = replace(row.state, restarts=spent)
+        self.budget.spend(row.name, row.state.restarts)
 
     async def forget(self, service: str) -> None:
         """It is no longer watched."""

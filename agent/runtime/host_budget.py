@@ -35,6 +35,10 @@ class HostBudget:
         if self.wider:
             self.wider.spend(service, moments)
 
+    def of(self, service: str) -> tuple[datetime, ...]:
+        """Its restarts that are remembered here, whether or not it was watched all the time."""
+        return tuple(sorted(moment for name, moment in self._spent if name == service))
+
     def give_back(self, service: str, moments: Iterable[datetime]) -> None:
         """These never came to be."""
         moments = list(moments)

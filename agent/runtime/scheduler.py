@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, timedelta
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -55,19 +56,28 @@ class Scheduler:
         self._slots: dict[tuple[timedelta, timedelta], Slot] = {}
         self._crons: dict[str, Probe] = {}
         self._first: set[asyncio.TimerHandle] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._stopping = False
 
     def start(self) -> None:
         self._aps.start()
 
-    def stop(self) -> None:
+    async def stop(self, grace: float = 0.0) -> None:
+        """Fire nothing more. What was fired, chores above all, has `grace` seconds to come to its end."""
         for handle in self._first:
             handle.cancel()
-        if self._aps.running:
-            self._aps.shutdown(wait=False)
+        if not self._aps.running:
+            return
+        self._stopping = True
+        self._aps.pause()
+        await asyncio.sleep(0)  # what was fired in this very moment begins
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=grace)
+        self._aps.shutdown(wait=False)
 
-    def add_chore(self, name: str, every: timedelta, chore: Callable[[], object]) -> None:
+    def add_chore(self, name: str, every: timedelta, chore: Callable[[], Awaitable[object]]) -> None:
         """An ordinary periodic job beside the checks: retention, flushing. One at a time, late rather than never."""
-        self._aps.add_job(chore, Grid(every), id=f"chore/{name}", max_instances=1)
+        self._aps.add_job(self._to_its_end(chore), Grid(every), id=f"chore/{name}", name=name, max_instances=1)
 
     def add(self, probes: Iterable[Probe]) -> None:
         """Begin to run these. One whose first slot is far away runs once soon, spread like all others."""
@@ -98,7 +108,7 @@ class Scheduler:
         slot = self._slots.get((every, offset))
         if slot is None:
             slot = self._slots[every, offset] = Slot(every, offset)
-            self._aps.add_job(self._fire, Grid(every, offset), args=[slot], id=_job_id(slot))
+            self._aps.add_job(self._to_its_end(self._fire), Grid(every, offset), args=[slot], id=_job_id(slot))
         slot.probes.append(probe)
 
     def _remove_from_slot(self, probe: Probe, every: timedelta) -> None:
@@ -113,7 +123,9 @@ class Scheduler:
 
     def _add_cron(self, probe: Probe) -> None:
         expression, zone = probe.cron or ("", "UTC")
-        self._aps.add_job(self._fire_cron, CronSlots(expression, zone), args=[probe], id=f"cron/{probe.key}")
+        self._aps.add_job(
+            self._to_its_end(self._fire_cron), CronSlots(expression, zone), args=[probe], id=f"cron/{probe.key}"
+        )
         self._crons[probe.key] = probe
 
     def _first_run(self, probe: Probe, every: timedelta) -> None:
@@ -129,6 +141,23 @@ class Scheduler:
 
         handle = loop.call_later(delay, run)
         self._first.add(handle)
+
+    def _to_its_end(self, work: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[None]]:
+        """The same, known while it is under way. That it is cut off by `stop` is no failure."""
+
+        async def run(*arguments: object) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._under_way.add(task)
+            try:
+                await work(*arguments)
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+            finally:
+                self._under_way.discard(task)
+
+        return run
 
     async def _fire(self, slot: Slot) -> None:
         monotonic = self._clock.monotonic()

@@ -11,8 +11,9 @@ from agent.core.events import Decision, EventKind, NoticeFailed, PolicyChanged, 
 from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.core.result import Verdict
 from agent.core.state import Asked, CheckState, Health, Incident, ServiceState, Stage
-from agent.ports import CheckContext, StoreUnavailable, VersionConflict
+from agent.ports import CheckContext, ServiceRow, StoreUnavailable, VersionConflict
 from agent.runtime.host_budget import HostBudget
+from agent.runtime.probe import Watched
 from agent.runtime.relations import related
 from agent.stores.memory import MemoryStore
 from tests.core.story import START, at
@@ -538,6 +539,27 @@ class TestReloadOfOneService:
             assert world.outbox.restarts.tasks == set()
             row = (await world.store.outgoing([world.remediators["api"].orders[0].key])).popitem()[1]
             assert row.status == "done"
+            await world.die()
+
+        in_virtual_time(story())
+
+
+class TestPromise2TheBudgetOfAServiceThatComesBack:
+    def test_one_that_config_left_out_for_a_while_has_no_new_budget(self) -> None:
+        """Files that are deleted and written anew are seen in between, too."""
+
+        async def story() -> None:
+            world = World(service(restart=replace(RESTART, at_most=1)))
+            await down_at(world, "api")
+            await world.live(40)
+            assert len(world.remediators["api"].orders) == 1
+            probes = world.engine.table["api"].probes
+            await world.engine.unwatch("api")
+            fresh = ServiceRow(name="api", state=ServiceState(service="api"))
+            world.engine.watch(Watched(row=fresh, policy=world.policies["api"], probes=probes))
+            await world.live(40)
+            assert len(world.remediators["api"].orders) == 1
+            assert "budget" in world.channels["oncall"].sent[-1].note
             await world.die()
 
         in_virtual_time(story())

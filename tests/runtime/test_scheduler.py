@@ -21,6 +21,10 @@ from tests.virtual_time import in_virtual_time
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
+async def nothing() -> None:
+    """A chore without work."""
+
+
 class Nothing(Options):
     """No options."""
 
@@ -205,7 +209,7 @@ class TestPromise8LatenessIsMeasuredAndAClockStepIsNoSecondRun:
         async def story() -> None:
             bench = Bench()
             bench.scheduler.add([probe("http"), probe("slow", 3600), probe("report", cron=("*/10 * * * *", "UTC"))])
-            bench.scheduler.add_chore("flush", timedelta(seconds=1), lambda: None)
+            bench.scheduler.add_chore("flush", timedelta(seconds=1), nothing)
             assert bench.next
             bench.passes(0.2, step=hours * 3600)
             bench.scheduler.realign()
@@ -247,7 +251,7 @@ class TestPromise8LatenessIsMeasuredAndAClockStepIsNoSecondRun:
         scheduler.add([probe("quick", 0.1)])
         scheduler.start()
         await asyncio.sleep(1.25)
-        scheduler.stop()
+        await scheduler.stop()
         assert 11 <= len(moments) <= 14
         offset = phase("api/quick", timedelta(seconds=0.1)).total_seconds()
         behind = sorted((moment - offset) % 0.1 for moment in moments)
@@ -295,7 +299,7 @@ class TestTheFirstRound:
         async def story() -> None:
             bench = Bench()
             bench.scheduler.add([probe("hourly", 3600)])
-            bench.scheduler.stop()
+            await bench.scheduler.stop()
             await asyncio.sleep(60)
             assert bench.started == []
 
@@ -370,7 +374,7 @@ async def test_a_chore_that_takes_longer_than_its_interval_is_late_and_nobody_is
     assert len(runs) == 1
     release.set()
     await eventually(lambda: len(runs) > 1)
-    bench.scheduler.stop()
+    await bench.scheduler.stop()
     assert caplog.text == ""
 
 
@@ -384,5 +388,40 @@ async def test_a_chore_that_fails_is_told_and_goes_on(caplog: pytest.LogCaptureF
     bench.scheduler.add_chore("fails", timedelta(milliseconds=20), fails)
     bench.scheduler.start()
     await eventually(lambda: len(runs) > 2)
-    bench.scheduler.stop()
+    await bench.scheduler.stop()
     assert "a bug" in caplog.text
+
+
+async def test_a_chore_that_is_under_way_comes_to_its_end_when_the_agent_stops() -> None:
+    bench, begun, done = Bench(), asyncio.Event(), []
+
+    async def save() -> None:
+        begun.set()
+        await asyncio.sleep(0.1)
+        done.append("saved")
+
+    bench.scheduler.add_chore("save", timedelta(milliseconds=20), save)
+    bench.scheduler.start()
+    await begun.wait()
+    await bench.scheduler.stop(5.0)
+    assert done == ["saved"]
+    await asyncio.sleep(0.1)
+    assert done == ["saved"], "nothing is begun any more"
+
+
+async def test_a_stop_waits_no_longer_than_its_grace_and_what_it_cuts_off_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench, begun = Bench(), asyncio.Event()
+
+    async def hangs() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    bench.scheduler.add_chore("hangs", timedelta(milliseconds=20), hangs)
+    bench.scheduler.start()
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await bench.scheduler.stop(0.05)
+        await asyncio.sleep(0.05)
+    assert caplog.text == ""
