@@ -68,6 +68,12 @@ def _statuses(value: Any) -> Any:
     return texts
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # it would be taken for 1
+        raise ValueError(f"expected how many are followed, such as 5; got {str(value).lower()}")
+    return value
+
+
 def _texts(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -151,7 +157,9 @@ class HttpOptions(Options):
     auth: Auth | None = Field(default=None, description="either user and password, or bearer")
     expect: Expect | None = Field(default=None, description="without it: status 200")
     body_limit: int = Field(default=1_048_576, ge=0, le=104_857_600, description="bytes of the body that are read")
-    redirects: int = Field(default=0, ge=0, le=20, description="how many are followed; at 0 a redirect is the answer")
+    redirects: Annotated[int, BeforeValidator(_number)] = Field(
+        default=0, ge=0, le=20, description="how many are followed; at 0 a redirect is the answer"
+    )
     family: Family = Field(
         default="any", description="which addresses of the name are tried: IPv4 (4), IPv6 (6) or both"
     )

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 PATTERN = "".join(rf"(?:\d+(?:\.\d+)?{unit})?" for unit in ("w", "d", "h", "m", "s", "ms"))
 LONGEST = timedelta(days=36_525)
+LONGEST_SHOWN = 60  # characters of what is no duration
 
 _UNITS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
 _WHOLE = re.compile(PATTERN, re.ASCII)
@@ -17,8 +18,10 @@ def parse_duration(text: str) -> timedelta:
     Raises ValueError, with what was expected, for anything else and for more than a hundred years.
     """
     compact = text.strip().replace(" ", "")
+    text = text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
     if not compact or not _WHOLE.fullmatch(compact):
-        hint = f": write the unit, {compact}s or {compact}m" if re.fullmatch(r"\d+(\.\d+)?", compact) else ""
+        number = re.fullmatch(r"\d+(\.\d+)?", compact[:LONGEST_SHOWN])
+        hint = f": write the unit, {number[0]}s or {number[0]}m" if number else ""
         raise ValueError(f"{text!r} is not a duration{hint or ': expected something like 10s, 500ms, 5m or 1h30m'}")
     try:
         length = timedelta(microseconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(compact)))

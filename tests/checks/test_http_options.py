@@ -38,6 +38,7 @@ REFUSED = [
     pytest.param({"expect": {"latency": "0s"}}, "greater than", id="no time at all"),
     pytest.param({"expect": {"text": ""}}, "at least 1", id="an empty text, which is always there"),
     pytest.param({"expect": {"max_size": 2_000_000}}, "below body_limit", id="a size that is never read"),
+    pytest.param({"redirects": True}, "how many are followed", id="a yes instead of a number"),
     pytest.param({"redirects": 21}, "less than or equal to 20", id="too many redirects"),
     pytest.param({"family": 5}, "4 or 6", id="an unknown family"),
     pytest.param({"client_key": "k.pem"}, "needs client_cert", id="a key without its certificate"),
