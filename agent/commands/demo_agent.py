@@ -106,6 +106,8 @@ class DemoAgent:
             self._facts.append(fact)
             self._news.notify_all()
         if kind in TOLD and self._telling:
+            if kind == "delivered":
+                time.sleep(0.1)  # the page itself comes by another pipe, and is told first
             self._say(told(entry))
 
     def _read_pages(self) -> None:
