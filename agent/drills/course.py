@@ -98,10 +98,10 @@ class Course:
     def heard(self, event: Input) -> None:
         """What became of one of its messages."""
         if isinstance(event, NoticeDelivered | NoticeFailed):
-            contact, _, rest = event.key.removeprefix(f"{self._incident}/").rpartition(f"/{NoticeKind.RESOLVED}/")
-            if rest and isinstance(event, NoticeFailed):
+            contact, ends, _ = event.key.removeprefix(f"{self._incident}/").rpartition(f"/{NoticeKind.RESOLVED}/")
+            if ends and isinstance(event, NoticeFailed):
                 self._lost[contact] = event.reason
-            elif rest:
+            elif ends:
                 self._closed[contact] += 1
         self._news.set()
 

@@ -32,6 +32,21 @@ async def test_a_drill_goes_the_whole_way_and_is_read_back_from_slack(tmp_path: 
         assert dict(await here.app.store.load()).keys() <= {"web", "db"}
 
 
+async def test_a_channel_and_the_person_on_call_get_one_closing_message_each(tmp_path: Path) -> None:
+    config = {
+        "people": {"alice": {"contacts": {"oncall": "U0ALICE"}}},
+        "escalation": {"default": {"steps": [{"notify": ["alice"]}]}},
+    }
+    async with site(tmp_path, **config) as here:
+        report = await here.drill()
+        asked = ("oncall/alice", "oncall")
+        assert {name for name in legs(report) if name.startswith("delivery/")} == {f"delivery/{who}" for who in asked}
+        assert [(leg.outcome.value, leg.detail) for leg in report.legs if leg.name == "closing"] == [
+            ("passed", "one to each")
+        ]
+        assert (report.outcome, here.hook.taken) == (DrillOutcome.PASSED, [])
+
+
 async def test_every_word_of_it_says_first_that_it_is_a_drill(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         await here.drill()
