@@ -1,10 +1,12 @@
 """An event loop whose clock jumps: hours of waiting pass in no time, in the right order, without sleeping."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -30,3 +32,13 @@ def in_virtual_time(story: Coroutine[Any, Any, T], busy: Callable[[], bool] = la
     """Run a coroutine to its end on a virtual clock, and clean up what it leaves."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(busy)) as runner:
         return runner.run(story)
+
+
+def virtually(story: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """The same as a function that runs it in virtual time: what stands above a test that is a story."""
+
+    @functools.wraps(story)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return in_virtual_time(story(*args, **kwargs))
+
+    return run

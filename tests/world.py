@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from agent.core.commands import Notice, NoticeKind, Outcome, Restart
 from agent.core.events import Input
@@ -193,6 +194,16 @@ class World:
         await self.outbox.lanes.stop()
         await asyncio.sleep(0)
         self.engine.table.clear()
+
+    @asynccontextmanager
+    async def alive(self, seconds: float = 0.0) -> AsyncIterator[Self]:
+        """A life that is so old when its story begins, and ends with it."""
+        await self.boot()
+        await self.live(seconds)
+        try:
+            yield self
+        finally:
+            await self.die()
 
     async def live(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

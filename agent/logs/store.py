@@ -7,19 +7,17 @@ dropped with a count when it is full, and that is said at most once a minute.
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
 
 import structlog
 
-from agent.logs import schema
+from agent.logs.log_file import LogFile, Positions, is_corrupt, is_passing
 from agent.ports import LogLine
 
 log = structlog.get_logger()
-
-Positions = Mapping[str, str | None]
 
 _BATCH = 500  # lines that are worth a transaction at once
 _LARGEST = 5_000  # lines in one transaction when there is a backlog
@@ -28,7 +26,6 @@ _LOCKED_FOR = 5.0  # seconds that a start waits for who has the file locked
 _RETRY = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts on a file in trouble
 _SAY_EVERY = 60.0
 _TIDY_EVERY = 10.0
-_CHUNK = 2_000  # lines deleted in one transaction
 _POISON = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -36,7 +33,6 @@ _POISON = (
     sqlite3.NotSupportedError,
     sqlite3.ProgrammingError,
 )
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class LogStore:
@@ -63,7 +59,7 @@ class LogStore:
         self._size = size
         self._most_queued = most_queued
         self._largest = min(_LARGEST, most_queued // 2)  # what is dropped meanwhile is never all that is newer
-        self._now = now
+        self._file = LogFile(path, now)
         self._tidy_every = tidy_every
         self._queue: deque[tuple[Sequence[LogLine], Positions]] = deque()
         self._writing: list[tuple[Sequence[LogLine], Positions]] = []
@@ -72,10 +68,6 @@ class LogStore:
         self._wake = threading.Condition()
         self._stopping = False
         self._flush = False
-        self._connection: sqlite3.Connection | None = None
-        self._inode: tuple[int, int] | None = None
-        self._names: dict[str, int] = {}
-        self._positions: dict[str, str] = {}
         self._failures = 0
         self._said_at = -_SAY_EVERY
         self._dropped_said = 0
@@ -87,16 +79,16 @@ class LogStore:
         waited for some seconds: without positions lines are lost. With a file that cannot be opened there are none,
         and the writer keeps trying."""
         deadline = monotonic() + _LOCKED_FOR
-        while self._connection is None:
+        while not self._file.open:
             try:
-                self._open()
+                self._file.reopen()
             except (sqlite3.Error, OSError) as error:
-                if _is_passing(error) and monotonic() < deadline:
+                if is_passing(error) and monotonic() < deadline:
                     sleep(0.05)
                     continue
                 self._troubled(error)
                 break
-        positions = dict(self._positions)
+        positions = dict(self._file.positions)
         self._thread.start()
         return positions
 
@@ -178,18 +170,19 @@ class LogStore:
                         self._wake.wait_for(lambda: self._stopping, _RETRY[min(self._failures, len(_RETRY)) - 1])
             except Exception as error:  # noqa: BLE001 - a bug in one batch must not end the thread for all others
                 self._discard(error)
-        self._close()
+        self._file.close()
 
     def _step(self) -> None:
         with self._wake:
             self._wake.wait_for(self._due, _LINGER / 2)
             due = self._due() and bool(self._queue)
-        if self._connection is None or (due and self._gone()):
-            self._open()
+        if not self._file.open or (due and self._file.gone()):
+            self._file.reopen()
         if due:
             self._write()
-        if monotonic() - self._tidied_at >= self._tidy_every and self._queued < self._largest:
-            self._tidy()
+        due = monotonic() - self._tidied_at >= self._tidy_every and self._queued < self._largest
+        if due and self._file.tidy(self._retention, self._size):  # else it comes round again at once
+            self._tidied_at = monotonic()
 
     def _due(self) -> bool:
         if not self._queue:
@@ -199,8 +192,6 @@ class LogStore:
 
     def _write(self) -> None:
         """Store the head of the queue. What cannot be stored now goes back to where it was."""
-        connection = self._connection
-        assert connection is not None
         with self._wake:
             self._take()
         lines = [line for item in self._writing for line in item[0]]
@@ -208,14 +199,13 @@ class LogStore:
         for item in self._writing:
             positions.update(item[1])
         try:
-            schema.write_batch(connection, self._names, lines, positions)
+            self._file.write(lines, positions)
         except (sqlite3.Error, OSError) as error:
             if not isinstance(error, _POISON):
                 with self._wake:
                     self._queue.extendleft(reversed(self._writing))
                     self._writing = []
             raise
-        self._remember(positions)
         with self._wake:
             self._queued -= len(lines)
             self._writing = []
@@ -241,88 +231,17 @@ class LogStore:
             self._wake.notify_all()
         log.error("log_lines_refused", lines=lines, error=repr(error))
 
-    def _remember(self, positions: Positions) -> None:
-        for key, value in positions.items():
-            if value is None:
-                self._positions.pop(key, None)
-            else:
-                self._positions[key] = value
-
-    def _open(self) -> None:
-        """Open or make the file. A corrupt one is moved aside; a new one gets the positions that are known."""
-        self._close()
-        try:
-            self._connection = self._connect()
-        except sqlite3.DatabaseError as error:
-            if not _is_corrupt(error):
-                raise
-            self._move_aside()
-            self._connection = self._connect()
-        status = self.path.stat()
-        self._inode = (status.st_dev, status.st_ino)
-        self._names = {}
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = schema.connect(self.path)
-        try:
-            if self._positions:
-                schema.write_batch(connection, {}, (), self._positions)
-            else:
-                self._positions = schema.read_positions(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _gone(self) -> bool:
-        """Somebody deleted or replaced the file: sqlite would go on writing into nowhere."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            log.warning("log_store_deleted", path=str(self.path))
-            return True
-        return (status.st_dev, status.st_ino) != self._inode
-
-    def _move_aside(self) -> None:
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now():%Y%m%dT%H%M%S}")
-        self.path.replace(aside)
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        log.error(
-            "log_store_corrupt", moved_to=str(aside), remedy="a new store was begun; older lines are in that file"
-        )
-
-    def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                schema.roll_back(connection)
-                connection.close()
-            except sqlite3.Error as error:
-                log.debug("log_store_close", error=str(error))
-
-    def _tidy(self) -> None:
-        """One bounded chunk of retention. It comes round again at once while there is more to delete."""
-        connection = self._connection
-        assert connection is not None
-        gone = schema.delete_older(connection, self._now() - self._retention, _CHUNK)
-        if schema.used_bytes(connection) > self._size:
-            gone += schema.delete_first(connection, _CHUNK)
-        schema.give_back(connection)
-        if gone < _CHUNK:
-            self._tidied_at = monotonic()
-
     def _troubled(self, error: Exception) -> None:
         self._failures += 1
         self.trouble = str(error) or type(error).__name__
-        if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
-            self._close()
+        if isinstance(error, sqlite3.DatabaseError) and is_corrupt(error):
+            self._file.close()
             try:
-                self._move_aside()
+                self._file.move_aside()
             except OSError as failure:
                 self.trouble = f"{self.trouble}; it cannot be moved aside: {failure}"
-        elif not _is_passing(error):
-            self._close()
+        elif not is_passing(error):
+            self._file.close()
         if monotonic() - self._said_at >= _SAY_EVERY:
             self._said_at = monotonic()
             dropped = self.dropped - self._dropped_said
@@ -335,11 +254,3 @@ class LogStore:
             self._dropped_said = self.dropped
         self.trouble = ""
         self._failures = 0
-
-
-def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
-
-
-def _is_passing(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

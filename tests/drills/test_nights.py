@@ -20,7 +20,7 @@ from agent.ports import DeliveryError, DrillOutcome
 from tests.drills.site import legs
 from tests.drills.town import Town
 from tests.scenarios.test_any_night import APP, DB
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 
 WEB = Policy(
     service="web",
@@ -33,10 +33,9 @@ OPENED, RESOLVED, REMINDER = NoticeKind.OPENED, NoticeKind.RESOLVED, NoticeKind.
 BROKEN = DeliveryError("server", retryable=True)
 
 
-def test_while_everything_is_down_and_silent_a_drill_still_goes_through() -> None:
-    async def night() -> None:
-        town = Town(WEB)
-        await town.boot()
+@virtually
+async def test_while_everything_is_down_and_silent_a_drill_still_goes_through() -> None:
+    async with Town(WEB).alive() as town:
         silent = Quiet(why="silenced")
         town.engine.contexts.quiet = lambda _, policy, __: None if policy.drill else silent
         town.down.add("web")
@@ -44,15 +43,11 @@ def test_while_everything_is_down_and_silent_a_drill_still_goes_through() -> Non
         report = await town.ended(town.drills.hold("web", "alice"))
         assert (report.outcome, report.seconds < 2) == (DrillOutcome.PASSED, True)
         assert town.kinds("oncall", drills=True) == [OPENED, RESOLVED]
-        await town.die()
-
-    in_virtual_time(night())
 
 
-def test_a_channel_that_is_gone_is_late_is_paged_by_the_fallback_and_gets_no_second_message() -> None:
-    async def night() -> None:
-        town = Town(WEB)
-        await town.boot()
+@virtually
+async def test_a_channel_that_is_gone_is_late_is_paged_by_the_fallback_and_gets_no_second_message() -> None:
+    async with Town(WEB).alive() as town:
         town.channels["oncall"].broken = BROKEN
         report = await town.ended(town.drills.hold("web", "alice"))
         assert report.why == "the fire drill for web failed: delivery/oncall: late: not taken within 60 s"
@@ -64,15 +59,11 @@ def test_a_channel_that_is_gone_is_late_is_paged_by_the_fallback_and_gets_no_sec
         town.channels["oncall"].broken = None
         await town.live(900)
         assert town.kinds("oncall", drills=True) in ([], [RESOLVED])
-        await town.die()
-
-    in_virtual_time(night())
 
 
-def test_a_failed_drill_is_reminded_of_and_told_again_with_what_is_new_until_one_passes() -> None:
-    async def night() -> None:
-        town = Town(replace(WEB, remind=timedelta(hours=1)))
-        await town.boot()
+@virtually
+async def test_a_failed_drill_is_reminded_of_and_told_again_with_what_is_new_until_one_passes() -> None:
+    async with Town(replace(WEB, remind=timedelta(hours=1))).alive() as town:
         oncall = town.channels["oncall"]
         oncall.errors.append(DeliveryError("archived", retryable=False))
         await town.ended(town.drills.hold("web", "alice"))
@@ -86,9 +77,6 @@ def test_a_failed_drill_is_reminded_of_and_told_again_with_what_is_new_until_one
         await town.live(5)
         assert town.kinds("hook", drills=False)[-1] is RESOLVED
         assert town.rows.keys() == set()
-        await town.die()
-
-    in_virtual_time(night())
 
 
 def test_only_whoever_is_asked_first_is_drilled_even_when_nobody_answers() -> None:

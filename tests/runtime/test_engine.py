@@ -17,7 +17,7 @@ from agent.runtime.probe import Watched
 from agent.runtime.relations import related
 from agent.stores.memory import MemoryStore
 from tests.core.story import START, at
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 from tests.world import FakeChannel, World
 
 RESTART = RestartPolicy(action="process", at_most=2, backoff=timedelta(seconds=5), verify=timedelta(seconds=20))
@@ -76,11 +76,9 @@ class TestWhatIsDecidedOn:
 
         in_virtual_time(story())
 
-    def test_inputs_of_a_service_are_decided_in_the_order_in_which_they_came(self) -> None:
-        async def story() -> None:
-            world = World(service(restart=None, page=()))
-            await world.boot()
-            await world.live(5)
+    @virtually
+    async def test_inputs_of_a_service_are_decided_in_the_order_in_which_they_came(self) -> None:
+        async with World(service(restart=None, page=())).alive(5) as world:
             watched = world.engine.table["api"]
             probe = watched.probes["http"]
             ctx = CheckContext("api", "http", 3, None)  # type: ignore[arg-type]
@@ -95,27 +93,18 @@ class TestWhatIsDecidedOn:
             await world.engine.quiesce()
             wanted = [MISSED, MISSED, OPENED, EventKind.CHECK_RECOVERED, EventKind.CLOSED]
             assert kinds(world) == wanted
-            await world.die()
 
-        in_virtual_time(story())
-
-    def test_an_input_for_a_service_that_is_not_watched_is_dropped(self) -> None:
-        async def story() -> None:
-            world = World(service())
-            await world.boot()
+    @virtually
+    async def test_an_input_for_a_service_that_is_not_watched_is_dropped(self) -> None:
+        async with World(service()).alive() as world:
             world.engine.tell("gone", Ticked(at=at(0)))
             world.engine.tell("gone", NoticeFailed(at=at(0), key="gone/1", reason="auth"))
             await world.engine.quiesce()
             assert "gone" not in world.engine.table
-            await world.die()
 
-        in_virtual_time(story())
-
-    def test_a_run_of_a_check_that_config_has_replaced_meanwhile_counts_for_nothing(self) -> None:
-        async def story() -> None:
-            world = World(service())
-            await world.boot()
-            await world.live(5)
+    @virtually
+    async def test_a_run_of_a_check_that_config_has_replaced_meanwhile_counts_for_nothing(self) -> None:
+        async with World(service()).alive(5) as world:
             probe = world.engine.table["api"].probes["http"]
             ctx = CheckContext("api", "http", 3, None)  # type: ignore[arg-type]
             world.engine.observe(probe, ctx.failed("refused", "queued before"), 0)
@@ -123,9 +112,6 @@ class TestWhatIsDecidedOn:
             world.engine.observe(probe, ctx.failed("refused", "came after"), 0)
             await world.engine.quiesce()
             assert world.state("api").checks["http"].misses == 0
-            await world.die()
-
-        in_virtual_time(story())
 
 
 class TestPromise6TheStoreAndTheVersions:
@@ -322,11 +308,9 @@ class TestPromise3ParentsAreAskedFirst:
 
         in_virtual_time(story())
 
-    def test_a_look_that_never_ends_is_waited_for_no_longer_than_its_timeout(self) -> None:
-        async def story() -> None:
-            world = World(service("db"), service("app", depends_on=("db",)))
-            await world.boot()
-            await world.live(15)
+    @virtually
+    async def test_a_look_that_never_ends_is_waited_for_no_longer_than_its_timeout(self) -> None:
+        async with World(service("db"), service("app", depends_on=("db",))).alive(15) as world:
             world.engine.table["db"].probes["http"].running = True  # hangs
             world.down.add("app")
             await world.live(8)
@@ -335,15 +319,10 @@ class TestPromise3ParentsAreAskedFirst:
             await world.live(6)
             assert not world.engine.table["db"].being_looked_at
             assert len(world.remediators["app"].orders) == 1
-            await world.die()
 
-        in_virtual_time(story())
-
-    def test_a_run_that_was_under_way_already_is_no_look_at_what_is_now(self) -> None:
-        async def story() -> None:
-            world = World(service("db", restart=None), service("app", depends_on=("db",)))
-            await world.boot()
-            await world.live(15)
+    @virtually
+    async def test_a_run_that_was_under_way_already_is_no_look_at_what_is_now(self) -> None:
+        async with World(service("db", restart=None), service("app", depends_on=("db",))).alive(15) as world:
             probe = world.engine.table["db"].probes["http"]
             probe.running, began = True, asyncio.get_running_loop().time()
             world.down.update({"app", "db"})  # as soon as that run has seen that all is well
@@ -356,9 +335,6 @@ class TestPromise3ParentsAreAskedFirst:
             assert world.state("db").health is Health.SUSPECT, "it was looked at once more"
             await world.live(60)
             assert world.remediators["app"].orders == []
-            await world.die()
-
-        in_virtual_time(story())
 
     def test_relations_reach_near_and_far_and_a_cycle_ends(self) -> None:
         found = related({"web": ("api",), "api": ("db",), "db": (), "a": ("b",), "b": ("a",)})
@@ -621,21 +597,16 @@ def test_a_wake_up_in_the_past_is_answered_with_the_next_round_of_the_loop() -> 
     in_virtual_time(story())
 
 
-def test_an_input_that_cannot_be_decided_on_stops_neither_the_service_nor_another(
+@virtually
+async def test_an_input_that_cannot_be_decided_on_stops_neither_the_service_nor_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def story() -> None:
-        world = World(service("a", restart=None), service("b", restart=None))
-        await world.boot()
-        await world.live(5)
+    async with World(service("a", restart=None), service("b", restart=None)).alive(5) as world:
         world.engine.tell("a", "nonsense")  # type: ignore[arg-type]
         await world.engine.quiesce()
         world.down |= {"a", "b"}
         await world.live(20)
         assert {n.service for n in world.channels["oncall"].sent} == {"a", "b"}
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_a_policy_that_did_not_change_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from agent.core.state import Stage
 from agent.core.storm import StormRule
 from agent.runtime.gathering import gathered, group_of
 from tests.crowd import Crowd, many, policy
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 
 BY_GROUP = Gather(by=("group",))
 WEB = {"group": "web", "gather": BY_GROUP, "restart": None}
@@ -20,11 +20,9 @@ NAME = "group:web/oncall"
 NO_STORM = StormRule(services=10_000)
 
 
-def test_the_pages_of_a_group_are_one_message_after_the_wait() -> None:
-    async def story() -> None:
-        world = Crowd(*many(4, **WEB), policy("alone", restart=None))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_the_pages_of_a_group_are_one_message_after_the_wait() -> None:
+    async with Crowd(*many(4, **WEB), policy("alone", restart=None)).alive(15) as world:
         world.down = {"s000", "s001", "s002", "alone"}
         await world.live(30)
         assert world.pages() == ["alone"]
@@ -35,23 +33,15 @@ def test_the_pages_of_a_group_are_one_message_after_the_wait() -> None:
         assert page.evidence["What is down"] == "group web (3): s000, s001, s002"
         assert page.evidence["s001: Last log lines"] == "s001: something went wrong"
         assert world.stages()["s001"] is Stage.QUIET
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_one_member_is_shown_like_a_page_of_its_own() -> None:
-    async def story() -> None:
-        world = Crowd(*many(4, **WEB))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_one_member_is_shown_like_a_page_of_its_own() -> None:
+    async with Crowd(*many(4, **WEB)).alive(15) as world:
         world.down = {"s002"}
         await world.live(60)
         (page,) = world.told(NoticeKind.OPENED)
         assert (page.summary, page.evidence) == ("group: s002", {"Last log lines": "s002: something went wrong"})
-        await world.die()
-
-    in_virtual_time(story())
 
 
 @pytest.mark.parametrize(
@@ -61,11 +51,11 @@ def test_one_member_is_shown_like_a_page_of_its_own() -> None:
         ("storm", "still down: s000 (it is part of a storm, which is paged as storm:services)"),
     ],
 )
-def test_a_group_whose_members_are_silent_or_in_a_storm_is_never_said_to_have_recovered(how: str, why: str) -> None:
-    async def story() -> None:
-        world = Crowd(*many(4, **WEB), *many(4, "other", restart=None), rule=StormRule(services=3))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_a_group_whose_members_are_silent_or_in_a_storm_is_never_said_to_have_recovered(
+    how: str, why: str
+) -> None:
+    async with Crowd(*many(4, **WEB), *many(4, "other", restart=None), rule=StormRule(services=3)).alive(15) as world:
         world.down = {"s000"}
         await world.live(45)
         assert world.pages() == [NAME]
@@ -81,16 +71,11 @@ def test_a_group_whose_members_are_silent_or_in_a_storm_is_never_said_to_have_re
         world.silent, world.down = set(), set()
         await world.live(600)
         assert world.stages() == {}
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_what_is_well_again_within_the_wait_wakes_nobody() -> None:
-    async def story() -> None:
-        world = Crowd(*many(4, **WEB))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_what_is_well_again_within_the_wait_wakes_nobody() -> None:
+    async with Crowd(*many(4, **WEB)).alive(15) as world:
         world.down = {"s000", "s001"}
         await world.live(15)
         assert world.stages() == {"s000": Stage.QUIET, "s001": Stage.QUIET}
@@ -98,16 +83,11 @@ def test_what_is_well_again_within_the_wait_wakes_nobody() -> None:
         await world.live(120)
         assert world.channels["oncall"].sent == []
         assert NAME not in world.engine.table
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_it_is_closed_once_when_all_are_well_with_a_list_of_who_was_down() -> None:
-    async def story() -> None:
-        world = Crowd(*many(4, **WEB))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_it_is_closed_once_when_all_are_well_with_a_list_of_who_was_down() -> None:
+    async with Crowd(*many(4, **WEB)).alive(15) as world:
         world.down = {"s000", "s001"}
         await world.live(60)
         world.down = {"s001"}
@@ -117,16 +97,11 @@ def test_it_is_closed_once_when_all_are_well_with_a_list_of_who_was_down() -> No
         await world.live(60)
         (closing,) = world.told(NoticeKind.RESOLVED)
         assert (closing.service, closing.evidence) == (NAME, {"Were down": "s000\ns001"})
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_changes_are_told_at_most_every_interval_and_new_members_as_loud_as_a_page() -> None:
-    async def story() -> None:
-        world = Crowd(*many(6, **WEB))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_changes_are_told_at_most_every_interval_and_new_members_as_loud_as_a_page() -> None:
+    async with Crowd(*many(6, **WEB)).alive(15) as world:
         world.down = {"s000", "s001"}
         await world.live(60)
         world.engine.tell(NAME, Acknowledged(at=world.clock.now(), by="alice"))
@@ -148,9 +123,6 @@ def test_changes_are_told_at_most_every_interval_and_new_members_as_loud_as_a_pa
             f"{NAME}: 1 down now; 2 well again: s001, s002"
         ]
         assert len(world.told(NoticeKind.REMINDER)) == 1
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_restarts_and_timelines_of_the_members_go_on() -> None:
@@ -229,20 +201,15 @@ def test_a_member_that_is_silenced_is_not_in_the_message() -> None:
     in_virtual_time(story())
 
 
-def test_a_gathered_group_in_a_storm_is_the_storms_business() -> None:
-    async def story() -> None:
-        world = Crowd(*many(30, **WEB))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_a_gathered_group_in_a_storm_is_the_storms_business() -> None:
+    async with Crowd(*many(30, **WEB)).alive(15) as world:
         world.down = {*world.policies}
         await world.live(90)
         assert world.pages() == ["storm:services"]
         world.down = {"s000", "s001"}
         await world.live(120)
         assert world.pages() == ["storm:services", NAME]
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_a_louder_update_asks_whoever_is_on_call_now() -> None:

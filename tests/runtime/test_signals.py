@@ -12,7 +12,7 @@ from agent.ports import CheckRow, ServiceRow
 from agent.runtime.recorder import Recorder
 from agent.runtime.signals import Signals
 from agent.stores.memory import MemoryStore
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 from tests.world import FakeChannel, World
 
 PAGE = Policy(service="", page=("oncall",))
@@ -38,10 +38,9 @@ class Fed(World):
         return [(notice.kind, notice.title) for notice in self.channels["oncall"].sent]
 
 
-def test_one_bad_word_pages_at_once_and_one_good_word_closes() -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_one_bad_word_pages_at_once_and_one_good_word_closes() -> None:
+    async with Fed().alive() as world:
         world.signals.ensure(NAME, PAGE)
         world.signals.fail(NAME, "40 services fail", {"Tree": "rack-7\n  a\n  b"})
         await world.live(1)
@@ -51,15 +50,11 @@ def test_one_bad_word_pages_at_once_and_one_good_word_closes() -> None:
         world.signals.clear(NAME)
         await world.live(1)
         assert [kind for kind, _ in world.sent()] == [NoticeKind.OPENED, NoticeKind.RESOLVED]
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_the_live_table_shows_it_like_any_service() -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_the_live_table_shows_it_like_any_service() -> None:
+    async with Fed().alive() as world:
         world.signals.ensure(NAME, PAGE)
         world.signals.fail(NAME, "40 services fail")
         await world.engine.quiesce()
@@ -69,9 +64,6 @@ def test_the_live_table_shows_it_like_any_service() -> None:
             "40 services fail",
             "storm",
         )
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_after_a_kill_it_goes_on_with_its_incident_and_pages_nobody_twice() -> None:
@@ -114,10 +106,9 @@ def test_a_stored_one_whose_kind_nobody_owns_is_left_alone() -> None:
     in_virtual_time(story())
 
 
-def test_nobody_can_tell_keeps_the_incident_open() -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_nobody_can_tell_keeps_the_incident_open() -> None:
+    async with Fed().alive() as world:
         world.signals.ensure(NAME, PAGE)
         world.signals.fail(NAME, "40 services fail")
         await world.live(1)
@@ -126,9 +117,6 @@ def test_nobody_can_tell_keeps_the_incident_open() -> None:
         incident = world.state(NAME).incident
         assert incident is not None
         assert incident.stage is Stage.PAGED
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_forgetting_closes_what_is_open_and_leaves_nothing_behind() -> None:
@@ -150,10 +138,9 @@ def test_forgetting_closes_what_is_open_and_leaves_nothing_behind() -> None:
     in_virtual_time(story())
 
 
-def test_a_changed_policy_is_taken_over_and_the_incident_goes_on() -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_a_changed_policy_is_taken_over_and_the_incident_goes_on() -> None:
+    async with Fed().alive() as world:
         world.signals.ensure(NAME, replace(PAGE, page=()))
         world.signals.fail(NAME, "40 services fail")
         await world.live(1)
@@ -161,42 +148,27 @@ def test_a_changed_policy_is_taken_over_and_the_incident_goes_on() -> None:
         world.signals.ensure(NAME, replace(PAGE, remind=timedelta(hours=1)))
         await world.live(1)
         assert [kind for kind, _ in world.sent()] == [NoticeKind.OPENED]
-        await world.die()
-
-    in_virtual_time(story())
 
 
 @pytest.mark.parametrize("name", ["storm", "storm:", ":x", ""], ids=["no kind", "no rest", "empty kind", "empty"])
-def test_a_name_that_a_configuration_could_have_is_refused(name: str) -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_a_name_that_a_configuration_could_have_is_refused(name: str) -> None:
+    async with Fed().alive() as world:
         with pytest.raises(ValueError, match="KIND:REST"):
             world.signals.ensure(name, PAGE)
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_speaking_of_one_that_is_not_watched_is_an_error_of_the_caller() -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_speaking_of_one_that_is_not_watched_is_an_error_of_the_caller() -> None:
+    async with Fed().alive() as world:
         with pytest.raises(KeyError, match="ensure it first"):
             world.signals.fail(NAME, "40 services fail")
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_its_row_is_of_the_kind_of_its_name() -> None:
-    async def story() -> None:
-        world = Fed()
-        await world.boot()
+@virtually
+async def test_its_row_is_of_the_kind_of_its_name() -> None:
+    async with Fed().alive() as world:
         world.signals.ensure(NAME, PAGE)
         (row,) = world.rows[NAME].checks.values()
         assert isinstance(row, CheckRow)
         assert (row.service, row.check, row.type) == (NAME, "storm", "storm")
-        await world.die()
-
-    in_virtual_time(story())

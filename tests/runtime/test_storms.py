@@ -15,15 +15,13 @@ from agent.core.storm import StormRule
 from agent.runtime.probe import Probe
 from agent.runtime.storm_pages import NAME, merged
 from tests.crowd import Crowd, many, policy
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 from tests.world import FakeChannel
 
 
-def test_two_hundred_services_down_at_once_are_one_message_and_no_restart() -> None:
-    async def story() -> None:
-        world = Crowd(*many(200))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_two_hundred_services_down_at_once_are_one_message_and_no_restart() -> None:
+    async with Crowd(*many(200)).alive(15) as world:
         world.down = {*world.policies}
         await world.live(60)
         (page,) = world.told(NoticeKind.OPENED)
@@ -32,16 +30,11 @@ def test_two_hundred_services_down_at_once_are_one_message_and_no_restart() -> N
         assert "s000" in page.evidence["What is down"]
         assert world.restarted == []
         assert set(world.stages().values()) == {Stage.HELD}
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_the_page_names_what_they_have_in_common() -> None:
-    async def story() -> None:
-        world = Crowd(*many(20, "web", group="web"), *many(100, "other"))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_the_page_names_what_they_have_in_common() -> None:
+    async with Crowd(*many(20, "web", group="web"), *many(100, "other")).alive(15) as world:
         world.down = {name for name in world.policies if name.startswith("web")}
         await world.live(60)
         (page,) = world.told(NoticeKind.OPENED)
@@ -49,16 +42,11 @@ def test_the_page_names_what_they_have_in_common() -> None:
             "storm: 20 of 120 services went down within 60 s; the likely root is group web, which 20 of 20 share"
         )
         assert page.evidence["What is down"].startswith("group web (20): web000, web001")
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_when_it_is_over_each_is_looked_at_afresh_and_only_what_is_still_down_is_dealt_with() -> None:
-    async def story() -> None:
-        world = Crowd(*many(30))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_when_it_is_over_each_is_looked_at_afresh_and_only_what_is_still_down_is_dealt_with() -> None:
+    async with Crowd(*many(30)).alive(15) as world:
         world.down = {*world.policies}
         await world.live(30)
         assert world.pages() == [NAME]
@@ -71,16 +59,11 @@ def test_when_it_is_over_each_is_looked_at_afresh_and_only_what_is_still_down_is
         assert closing.evidence == {
             "Still down, and now dealt with one by one": "s001: connection refused\ns002: connection refused"
         }
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_all_well_again_is_one_closing_message_and_nobody_hears_of_the_members() -> None:
-    async def story() -> None:
-        world = Crowd(*many(30))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_all_well_again_is_one_closing_message_and_nobody_hears_of_the_members() -> None:
+    async with Crowd(*many(30)).alive(15) as world:
         world.down = {*world.policies}
         await world.live(30)
         world.down = set()
@@ -89,44 +72,29 @@ def test_all_well_again_is_one_closing_message_and_nobody_hears_of_the_members()
         assert [notice.service for notice in world.told(NoticeKind.RESOLVED)] == [NAME]
         assert world.restarted == []
         assert world.stages() == {}
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_a_dependency_with_two_hundred_dependants_is_no_storm() -> None:
-    async def story() -> None:
-        world = Crowd(policy("db"), *many(200, depends_on=("db",)))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_a_dependency_with_two_hundred_dependants_is_no_storm() -> None:
+    async with Crowd(policy("db"), *many(200, depends_on=("db",))).alive(15) as world:
         world.down = {*world.policies}
         await world.live(180)
         assert world.pages() == ["db"]
         assert {*world.restarted} == {"db"}
         assert NAME not in world.engine.table
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_as_many_as_are_allowed_go_down_together_without_being_a_storm() -> None:
-    async def story() -> None:
-        world = Crowd(*many(30, restart=None))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_as_many_as_are_allowed_go_down_together_without_being_a_storm() -> None:
+    async with Crowd(*many(30, restart=None)).alive(15) as world:
         world.down = {f"s{number:03}" for number in range(10)}
         await world.live(60)
         assert sorted(world.pages()) == sorted(world.down)
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_many_first_misses_that_are_taken_back_hold_up_nobody_for_long() -> None:
-    async def story() -> None:
-        world = Crowd(*many(30, restart=None))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_many_first_misses_that_are_taken_back_hold_up_nobody_for_long() -> None:
+    async with Crowd(*many(30, restart=None)).alive(15) as world:
         world.down = {*world.policies}
         await world.live(5.5)  # every check misses at 20 s
         world.down = {"s001"}
@@ -135,9 +103,6 @@ def test_many_first_misses_that_are_taken_back_hold_up_nobody_for_long() -> None
         assert NAME not in world.engine.table
         (page,) = world.told(NoticeKind.OPENED)
         assert (page.at - page.opened_at) < timedelta(seconds=5)
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_doubt_that_never_ends_is_given_up() -> None:
@@ -160,11 +125,9 @@ def test_doubt_that_never_ends_is_given_up() -> None:
     in_virtual_time(story())
 
 
-def test_what_was_paged_before_the_storm_was_seen_keeps_its_own_incident() -> None:
-    async def story() -> None:
-        world = Crowd(policy("early", restart=None), *many(30))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_what_was_paged_before_the_storm_was_seen_keeps_its_own_incident() -> None:
+    async with Crowd(policy("early", restart=None), *many(30)).alive(15) as world:
         world.down = {"early"}
         await world.live(30)
         world.down = {*world.policies}
@@ -173,9 +136,6 @@ def test_what_was_paged_before_the_storm_was_seen_keeps_its_own_incident() -> No
         world.down = set()
         await world.live(60)
         assert sorted(notice.service for notice in world.told(NoticeKind.RESOLVED)) == ["early", NAME]
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_an_agent_that_is_killed_in_a_storm_goes_on_with_it() -> None:
@@ -237,11 +197,9 @@ def test_a_storm_that_ended_while_the_agent_was_dead_is_closed_once() -> None:
     in_virtual_time(story())
 
 
-def test_with_nothing_new_restarts_go_on_and_the_storm_still_pages_for_its_members() -> None:
-    async def story() -> None:
-        world = Crowd(*many(30), rule=StormRule(calm=timedelta(minutes=2)))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_with_nothing_new_restarts_go_on_and_the_storm_still_pages_for_its_members() -> None:
+    async with Crowd(*many(30), rule=StormRule(calm=timedelta(minutes=2))).alive(15) as world:
         world.down = {*world.policies}
         await world.live(60)
         assert world.restarted == []
@@ -252,31 +210,23 @@ def test_with_nothing_new_restarts_go_on_and_the_storm_still_pages_for_its_membe
         world.down = {"s007"}
         await world.live(120)
         assert world.pages() == [NAME, "s007"]
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_what_goes_down_after_the_storm_has_settled_is_paged_by_itself() -> None:
-    async def story() -> None:
-        world = Crowd(policy("late", restart=None), *many(30), rule=StormRule(calm=timedelta(minutes=2)))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_what_goes_down_after_the_storm_has_settled_is_paged_by_itself() -> None:
+    async with Crowd(policy("late", restart=None), *many(30), rule=StormRule(calm=timedelta(minutes=2))).alive(
+        15
+    ) as world:
         world.down = {*world.policies} - {"late"}
         await world.live(300)
         world.down = {*world.policies}
         await world.live(30)
         assert world.pages() == [NAME, "late"]
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_updates_come_at_most_every_ten_seconds_and_name_who_came_and_went() -> None:
-    async def story() -> None:
-        world = Crowd(*many(60), rule=StormRule(services=5))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_updates_come_at_most_every_ten_seconds_and_name_who_came_and_went() -> None:
+    async with Crowd(*many(60), rule=StormRule(services=5)).alive(15) as world:
         for number in range(0, 60, 6):
             world.down |= {f"s{each:03}" for each in range(number, number + 6)}
             await world.live(5)
@@ -288,16 +238,11 @@ def test_updates_come_at_most_every_ten_seconds_and_name_who_came_and_went() -> 
         assert "60 down now" in updates[-1].title
         assert "more: s0" in updates[-1].title
         assert updates[-1].evidence["What is down"].count("s0") >= 30
-        await world.die()
-
-    in_virtual_time(story())
 
 
-def test_the_page_goes_to_everybody_whom_its_members_would_have_paged_late_ones_too() -> None:
-    async def story() -> None:
-        world = Crowd(*many(20, "a", page=("team-a",)), *many(20, "b", page=("team-b",)))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_the_page_goes_to_everybody_whom_its_members_would_have_paged_late_ones_too() -> None:
+    async with Crowd(*many(20, "a", page=("team-a",)), *many(20, "b", page=("team-b",))).alive(15) as world:
         world.down = {name for name in world.policies if name.startswith("a")}
         await world.live(30)
         assert [notice.service for notice in world.told(NoticeKind.OPENED, "team-a")] == [NAME]
@@ -306,9 +251,6 @@ def test_the_page_goes_to_everybody_whom_its_members_would_have_paged_late_ones_
         await world.live(30)
         assert [notice.service for notice in world.told(NoticeKind.OPENED, "team-a")] == [NAME]
         assert [notice.service for notice in world.told(NoticeKind.OPENED, "team-b")] == [NAME]
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def test_config_may_name_who_is_paged() -> None:
@@ -326,19 +268,14 @@ def test_config_may_name_who_is_paged() -> None:
     in_virtual_time(story())
 
 
-def test_the_timeline_of_each_member_says_why_nothing_was_done() -> None:
-    async def story() -> None:
-        world = Crowd(*many(20))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_the_timeline_of_each_member_says_why_nothing_was_done() -> None:
+    async with Crowd(*many(20)).alive(15) as world:
         world.down = {*world.policies}
         await world.live(30)
         held = {event.service: event.text for event in world.events if event.kind is EventKind.HELD}
         assert held.keys() == world.policies.keys()
         assert set(held.values()) == {f"held: the cause is probably {NAME}"}
-        await world.die()
-
-    in_virtual_time(story())
 
 
 def step(*notify: str, wait: int) -> EscalationStep:

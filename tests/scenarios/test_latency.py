@@ -14,7 +14,7 @@ import pytest
 
 from agent.core.events import Event, EventKind
 from agent.core.policy import CheckPolicy, Policy, RestartPolicy
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 from tests.world import World
 
 MANY = 500
@@ -115,12 +115,10 @@ def test_a_restart_begins_as_soon_as_the_evidence_is_there(evidence_takes: float
     in_virtual_time(night())
 
 
-def test_inputs_by_the_thousand_leave_nothing_behind() -> None:
+@virtually
+async def test_inputs_by_the_thousand_leave_nothing_behind() -> None:
     """Ten nights on which everything fails and comes back: what waits, what is ours, what is under way."""
-
-    async def nights() -> None:
-        fleet = Fleet(100)
-        await fleet.boot()
+    async with Fleet(100).alive() as fleet:
         for _ in range(10):
             fleet.down |= set(fleet.policies)
             await fleet.live(60)
@@ -135,6 +133,3 @@ def test_inputs_by_the_thousand_leave_nothing_behind() -> None:
         assert fleet.outbox.notices.ours == set()
         largest = max(len(state.restarts) + len(state.checks) for state in map(fleet.state, fleet.policies))
         assert largest <= 2, "its one check and its one restart of the hour"
-        await fleet.die()
-
-    in_virtual_time(nights())

@@ -8,7 +8,7 @@ from agent.core.commands import NoticeKind
 from agent.core.policy import CheckPolicy, Policy, RestartPolicy
 from agent.core.result import Verdict
 from agent.ports import DeliveryError
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, virtually
 from tests.world import World
 
 RESTART = RestartPolicy(action="process", at_most=2, backoff=timedelta(seconds=5), verify=timedelta(seconds=20))
@@ -19,11 +19,9 @@ def service(name: str = "api", **more: object) -> Policy:
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def test_one_missed_beat_and_nothing_happens() -> None:
-    async def night() -> None:
-        world = World(service())
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_one_missed_beat_and_nothing_happens() -> None:
+    async with World(service()).alive(15) as world:
         world.down.add("api")
         await world.live(6)  # the run at second 20 misses
         world.down.clear()
@@ -31,9 +29,6 @@ def test_one_missed_beat_and_nothing_happens() -> None:
         assert world.remediators["api"].orders == []
         assert world.channels["oncall"].sent == []
         assert world.state("api").incident is None
-        await world.die()
-
-    in_virtual_time(night())
 
 
 def test_two_missed_beats_a_restart_that_heals_and_a_quiet_note() -> None:
@@ -53,11 +48,9 @@ def test_two_missed_beats_a_restart_that_heals_and_a_quiet_note() -> None:
     in_virtual_time(night())
 
 
-def test_a_service_that_stays_broken_uses_its_budget_is_paged_and_closed_once() -> None:
-    async def night() -> None:
-        world = World(service())
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_a_service_that_stays_broken_uses_its_budget_is_paged_and_closed_once() -> None:
+    async with World(service()).alive(15) as world:
         world.down.add("api")
         await world.live(120)
         oncall = world.channels["oncall"]
@@ -69,22 +62,14 @@ def test_a_service_that_stays_broken_uses_its_budget_is_paged_and_closed_once() 
         world.down.clear()
         await world.live(600)
         assert len(oncall.sent) == 2
-        await world.die()
-
-    in_virtual_time(night())
 
 
-def test_the_second_miss_comes_two_seconds_after_the_first() -> None:
-    async def night() -> None:
-        world = World(service(restart=None))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_the_second_miss_comes_two_seconds_after_the_first() -> None:
+    async with World(service(restart=None)).alive(15) as world:
         world.down.add("api")
         await world.live(7.2)
         assert len(world.channels["oncall"].sent) == 1
-        await world.die()
-
-    in_virtual_time(night())
 
 
 def test_the_database_dies_and_its_six_dependants_go_red_but_only_the_database_is_restarted_and_paged() -> None:
@@ -106,20 +91,15 @@ def test_the_database_dies_and_its_six_dependants_go_red_but_only_the_database_i
     in_virtual_time(night())
 
 
-def test_a_dependant_that_stays_red_after_the_database_is_back_is_dealt_with_itself() -> None:
-    async def night() -> None:
-        world = World(service("db", restart=None), service("app", depends_on=("db",)))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_a_dependant_that_stays_red_after_the_database_is_back_is_dealt_with_itself() -> None:
+    async with World(service("db", restart=None), service("app", depends_on=("db",))).alive(15) as world:
         world.down |= {"db", "app"}
         await world.live(60)
         assert world.remediators["app"].orders == []
         world.down = {"app"}
         await world.live(30)
         assert len(world.remediators["app"].orders) >= 1
-        await world.die()
-
-    in_virtual_time(night())
 
 
 def test_slack_refuses_for_good_and_the_fallback_is_asked_within_seconds() -> None:
@@ -223,51 +203,36 @@ def test_page_kill_recover_while_dead_boot_and_exactly_one_closing_message() -> 
     in_virtual_time(night())
 
 
-def test_unknown_for_an_hour_restarts_nothing_and_pages_once() -> None:
-    async def night() -> None:
-        world = World(service())
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_unknown_for_an_hour_restarts_nothing_and_pages_once() -> None:
+    async with World(service()).alive(15) as world:
         world.verdict["api"] = Verdict.UNKNOWN
         await world.live(3600)
         assert world.remediators["api"].orders == []
         assert len(world.channels["oncall"].keys(NoticeKind.OPENED)) == 1
-        await world.die()
-
-    in_virtual_time(night())
 
 
-def test_five_hundred_services_fail_in_the_same_second_and_each_is_decided_on_within_two() -> None:
-    async def night() -> None:
-        world = World(*(service(f"s{number}", restart=None) for number in range(500)))
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_five_hundred_services_fail_in_the_same_second_and_each_is_decided_on_within_two() -> None:
+    async with World(*(service(f"s{number}", restart=None) for number in range(500))).alive(15) as world:
         world.down |= set(world.policies)
         await world.live(9.5)
         assert all(world.state(name).incident is not None for name in world.policies)
         await world.live(60)
         assert len(world.channels["oncall"].keys(NoticeKind.OPENED)) == 500
-        await world.die()
-
-    in_virtual_time(night())
 
 
-def test_ten_replicas_die_at_once_one_canary_is_restarted_and_its_result_decides_for_the_rest() -> None:
-    async def night() -> None:
-        world = World(
-            *(service(f"web-{number}", group="web", restart=replace(RESTART, at_most=1)) for number in range(10))
-        )
-        await world.boot()
-        await world.live(15)
+@virtually
+async def test_ten_replicas_die_at_once_one_canary_is_restarted_and_its_result_decides_for_the_rest() -> None:
+    async with World(
+        *(service(f"web-{number}", group="web", restart=replace(RESTART, at_most=1)) for number in range(10))
+    ).alive(15) as world:
         world.down |= set(world.policies)
         await world.live(120)
         restarted = [name for name, fake in world.remediators.items() if fake.orders]
         assert len(restarted) == 1
         assert len(world.channels["oncall"].keys(NoticeKind.OPENED)) == 10
         assert restarted[0] in str([notice.note for notice in world.channels["oncall"].sent])
-        await world.die()
-
-    in_virtual_time(night())
 
 
 def test_ten_replicas_die_at_once_and_restarts_help_so_they_are_restarted_one_after_the_other() -> None:
@@ -295,19 +260,15 @@ def test_ten_replicas_die_at_once_and_restarts_help_so_they_are_restarted_one_af
     in_virtual_time(night())
 
 
-def test_a_host_that_is_full_pages_and_restarts_nothing() -> None:
-    async def night() -> None:
-        world = World(service())
-        await world.boot()
+@virtually
+async def test_a_host_that_is_full_pages_and_restarts_nothing() -> None:
+    async with World(service()).alive() as world:
         world.engine.contexts.host_trouble = lambda: "out of disk: / is 99.9 % full"
         await world.live(15)
         world.down.add("api")
         await world.live(30)
         assert world.remediators["api"].orders == []
         assert "99.9 %" in world.channels["oncall"].sent[0].note
-        await world.die()
-
-    in_virtual_time(night())
 
 
 def test_a_service_that_needs_ninety_seconds_to_start_is_given_them() -> None:
