@@ -73,11 +73,15 @@ class Connecting:
         raise failure
 
     async def connect_one(self, address: str, timeout: float) -> socket.socket:
+        """Raises OSError. Where nobody listens on a port of this host, the kernel may choose that very port to connect
+        from, once in some ten thousand tries: the connection is one to itself (RFC 9293, 3.5)."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().sock_connect(connection, (address, self.port))
+            if connection.getsockname() == connection.getpeername():
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens: it was connected to itself")
         except BaseException:
             connection.close()
             raise

@@ -12,7 +12,7 @@ CHANNELS = ("oncall", "team", "hook")
 QUIET = 20.0  # seconds without any trouble before the agent has to call itself ready
 LATER = 600.0  # seconds after a trouble with a channel in which its messages may be given up
 YOUNG = 60.0  # seconds after its start in which an agent still grows
-GROWTH_RSS = 12 * 1024  # KiB that one life may grow by
+GROWTH_RSS = 20 * 1024  # KiB that one life may grow by: the last thousand messages and facts stay in memory
 GROWTH_COUNT = 25  # descriptors and threads
 
 # Errors that are said where there is one, by the troubles that explain them, and how long after.

@@ -1,6 +1,7 @@
 """The tcp check: connect, say something, and hold the answer against what is expected."""
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,20 @@ async def test_a_refused_port_is_a_fail_with_reason_refused() -> None:
     result = await run(TCP, {"address": f"127.0.0.1:{port}"})
     assert (result.verdict, result.reason) == (Verdict.FAIL, "refused")
     assert result.summary == f"connection refused by 127.0.0.1:{port}"
+
+
+async def test_a_connection_to_itself_is_a_refused_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody listens, the kernel may choose the very port that is asked as the one to ask from."""
+    port = free_port()
+
+    class FromThere(socket.socket):
+        def __init__(self, *kind: int) -> None:
+            super().__init__(*kind)
+            self.bind(("127.0.0.1", port))
+
+    monkeypatch.setattr("checks.connection.socket.socket", FromThere)
+    result = await run(TCP, {"address": f"127.0.0.1:{port}"})
+    assert (result.verdict, result.reason) == (Verdict.FAIL, "refused")
 
 
 async def test_a_port_that_never_accepts_times_out() -> None:
