@@ -47,6 +47,9 @@ def ask(
         found = answer.json()
     except requests.JSONDecodeError:  # too many connections, or it was ended in the middle of its answer
         raise AgentUnreachable(f"the agent at {host}:{port} answered {answer.status_code}, and not in full") from None
+    if answer.status_code == 401:
+        ours = "does not take the first of agent.tokens" if config.agent.tokens else "wants one of its tokens"
+        raise AgentUnreachable(f"the agent at {host}:{port} {ours}: is this the configuration that it runs on?")
     if answer.status_code == 404:
         raise NotThere(found.get("error", f"the agent has no {path}"))
     if answer.status_code == 400:

@@ -24,7 +24,7 @@ def ack(
 ) -> None:
     """Take an incident on. Nobody else is asked until that expires, and nobody is reminded."""
     body = {"service": service, "for": span, "by": by or login_name()}
-    out.print(asked(config, "/api/ack", body=body)["said"], markup=False)
+    out.print(cleaned(asked(config, "/api/ack", body=body)["said"]), markup=False)
 
 
 def approve(
@@ -72,4 +72,4 @@ def restart(
 ) -> None:
     """Restart a service that is down, now. Neither budget nor mode stands in the way; what is under way does."""
     body = {"service": service, "by": by or login_name()}
-    out.print(asked(config, "/api/restart", body=body)["said"], markup=False)
+    out.print(cleaned(asked(config, "/api/restart", body=body)["said"]), markup=False)

@@ -42,6 +42,7 @@ def answering(status: int, body: bytes, server: str) -> Iterator[int]:
         pytest.param(200, b"<html>", "nginx", "is not a codeblue agent", id="a web server"),
         pytest.param(200, b"[]", "other", "is not a codeblue agent", id="an API with an empty list"),
         pytest.param(404, b'["nothing"]', "other", "is not a codeblue agent", id="an API that knows nothing of it"),
+        pytest.param(401, b'{"error": "a token"}', "codeblue", "wants one of its tokens", id="an agent with tokens"),
         pytest.param(503, b"Service Unavailable", "codeblue", "answered 503", id="an agent with too many connections"),
     ],
 )
