@@ -146,6 +146,7 @@ class App:
             count_beat=self.metrics.count_beat,
             replay=self.deciding.replay,
             policy=self.deciding.policy,
+            shared_budgets=self.deciding.shared_budgets,
             tell=self.deciding.engine.tell,
             tokens=lambda: self.tokens,
             redact=redact,

@@ -110,6 +110,11 @@ class Deciding:
         watched = self.engine.table.get(service)
         return watched.policy if watched else None
 
+    def shared_budgets(self, service: str) -> Mapping[str, int]:
+        """What is left of the budgets of restarts that a service shares with others, by their names."""
+        watched = self.engine.table.get(service)
+        return self.engine.contexts.shared_budgets(watched, self._clock.now()) if watched else {}
+
     async def replay(self, keys: Sequence[str]) -> int:
         """Send dead letters again, and take those off the list whose incident is over: after its closing message they
         would wake somebody for nothing. How many are sent."""

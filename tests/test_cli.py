@@ -62,7 +62,7 @@ def test_explain_names_the_check_of_each_result_and_says_times_as_people_do() ->
     found = {
         "service": {"name": "web", "health": "down", "since": at, "checks": [], "depends_on": []},
         "policy": {"restart": {"action": "process", "at_most": 3}, "page": ["oncall"], "checks": {}},
-        "restarts": {"left": 0, "next_free_at": "2026-11-21T03:17:12.408969Z"},
+        "restarts": {"left": 0, "next_free_at": "2026-11-21T03:17:12.408969Z", "shared": {"host": 7, "group web": 0}},
         "timeline": [
             {"kind": "missed", "at": at, "check": "port", "text": "missed beat 1 of 2: connection refused"},
             {"kind": "check_recovered", "at": at, "check": "port", "text": "port passes again"},
@@ -74,5 +74,6 @@ def test_explain_names_the_check_of_each_result_and_says_times_as_people_do() ->
     said = printed.get()
     assert re.search(r"^web is down for \d+ ", said)
     assert "0 of 3 left; the next is free at 03:17:12 UTC\n" in said
+    assert "Left to it and others together: 7 of the host, 0 of the group web\n" in said
     assert "port: missed beat 1 of 2: connection refused" in said
     assert "· port passes again" in said

@@ -135,6 +135,8 @@ def _rules(found: Mapping[str, Any]) -> str:
         at = restarts["next_free_at"]
         free = f"; the next is free at {datetime.fromisoformat(at):%H:%M:%S} UTC" if at else ""
         lines.append(f"Restart by {rule['action']}: {restarts['left']} of {rule['at_most']} left{free}")
+        if shared := ", ".join(f"{left} of the {name}" for name, left in restarts.get("shared", {}).items()):
+            lines.append(f"Left to it and others together: {shared}")
     else:
         lines.append("Restart: none is configured")
     lines.append(f"Pages: {', '.join(policy.get('page') or ()) or 'nobody'}{_steps(policy.get('escalation'))}")

@@ -10,9 +10,11 @@ from agent.core.policy import Escalation, Policy
 from agent.core.result import Verdict
 from agent.ports import ServiceRow
 from agent.runtime.groups import Groups
-from agent.runtime.host_budget import HostBudget
+from agent.runtime.host_budget import UNLIMITED, HostBudget
 from agent.runtime.probe import Watched
 from agent.runtime.upstream import Upstream
+
+MANY = UNLIMITED // 2  # left of a budget: it is none
 
 
 class Contexts:
@@ -46,6 +48,15 @@ class Contexts:
             trace_link=self._trace_link,
             **self._people(watched, event),
         )
+
+    def shared_budgets(self, watched: Watched, now: datetime) -> Mapping[str, int]:
+        """What is left of the budgets of restarts that a service shares: its host's, and its group's and the fleet's
+        where these have one."""
+        group = self._groups.view(watched, now)
+        found = {"host": self._budget.left(now), "fleet": self._budget.left_in_fleet(now)}
+        if group is not None:
+            found[f"group {group.name}"] = group.restarts_left
+        return {name: max(0, left) for name, left in found.items() if left < MANY}
 
     def _people(self, watched: Watched, event: Input) -> dict[str, Any]:
         """Whom a decision could ask, and whether it may: only looked up where there may be something to ask about."""

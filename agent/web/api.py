@@ -165,7 +165,8 @@ class Api:
         since = self._since(request, "24h")
         timeline = await self._deps.store.history(row.name, since=since, limit=MOST_EVENTS)
         runs = await self._deps.store.runs(row.name, None, since=since, limit=MOST_EVENTS)
-        answer = {"service": service_full(row), **limits(row, self._deps.policy(row.name), now)}
+        budgets = limits(row, self._deps.policy(row.name), self._deps.shared_budgets(row.name), now)
+        answer = {"service": service_full(row), **budgets}
         return self._answer({**answer, "timeline": timeline, "runs": runs})
 
     def _since(self, request: Request, otherwise: str) -> datetime:

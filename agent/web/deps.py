@@ -19,6 +19,11 @@ def _nobody(_service: str, _event: Input) -> None:
     """Nobody listens: for pages that only show."""
 
 
+def _none_shared(_service: str) -> Mapping[str, int]:
+    """No budget is known but the service's own."""
+    return {}
+
+
 def _no_secrets() -> Mapping[str, Callable[[Said], None]]:
     """Nothing that is posted is signed by anybody known."""
     return {}
@@ -39,8 +44,9 @@ class WebDeps:
 
     `metrics` is `Metrics.render`, `count_beat` is `Metrics.count_beat` (kind, outcome). `replay` makes dead letters
     with these keys pending, queues them and says how many there were. `policy` is None for a service that config does
-    not name. `tell` hands the core an input of that service, `redact` takes registered secrets out of a text,
-    `operations` is what people do about incidents, `desk` their silences and windows. `signed` says who takes what
+    not name, `shared_budgets` are the restarts that are left to it and others together. `tell` hands the core an input
+    of that service, `redact` takes registered secrets out of a text, `operations` is what people do about incidents,
+    `desk` their silences and windows. `signed` says who takes what
     Slack posts, by the secret that it is signed with.
     `oncall` is the book of who is on call, `notifying` tries out channels, `drills` is where fire drills are held.
     """
@@ -55,6 +61,7 @@ class WebDeps:
     count_beat: Callable[[str, str], None]
     replay: Callable[[Sequence[str]], Awaitable[int]]
     policy: Callable[[str], Policy | None]
+    shared_budgets: Callable[[str], Mapping[str, int]] = _none_shared
     tell: Callable[[str, Input], None] = _nobody
     signed: Callable[[], Mapping[str, Callable[[Said], None]]] = _no_secrets
     tokens: Callable[[], tuple[str, ...]] = _no_tokens

@@ -149,7 +149,7 @@ class Pages:
             trouble_text=trouble,
             worst=row.state.health,
             quiet=self._quiet(row, now),
-            **limits(row, self._deps.policy(name), now),
+            **limits(row, self._deps.policy(name), self._deps.shared_budgets(name), now),
         )
 
     def _quiet(self, row: ServiceRow, now: datetime) -> Quiet | None:

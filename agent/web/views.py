@@ -1,6 +1,6 @@
 """What is said of services, incidents and the agent: plain data out of the live table, for the API and the pages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,7 +81,7 @@ def check_full(row: ServiceRow, check: CheckRow) -> dict[str, Any]:
     }
 
 
-def limits(row: ServiceRow, policy: Policy | None, now: datetime) -> dict[str, Any]:
+def limits(row: ServiceRow, policy: Policy | None, shared: Mapping[str, int], now: datetime) -> dict[str, Any]:
     """The thresholds and budgets that a decision about the service stands on, and what is left of them."""
     if policy is None:
         return {"policy": None, "restarts": None}
@@ -91,7 +91,7 @@ def limits(row: ServiceRow, policy: Policy | None, now: datetime) -> dict[str, A
     spent = [at for at in row.state.restarts if now - at < restart.per]
     left = max(0, restart.at_most - len(spent))
     free_at = min(spent) + restart.per if spent and not left else None
-    return {"policy": policy, "restarts": {"spent": spent, "left": left, "next_free_at": free_at}}
+    return {"policy": policy, "restarts": {"spent": spent, "left": left, "next_free_at": free_at, "shared": shared}}
 
 
 @dataclass(frozen=True, slots=True)

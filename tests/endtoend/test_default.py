@@ -35,4 +35,5 @@ def test_hello_is_restarted_after_it_was_killed_and_nobody_is_woken(make_agent: 
         assert timeline.count("restart_ordered") == 1
         assert "paged" not in timeline
         assert agent.health("hello") == "up"
+        assert agent.get("/api/explain/hello")["restarts"]["shared"] == {"host": 19}  # of 20
         wait_for(lambda: agent.value('codeblue_beats_total{kind="success",outcome="taken"}') > 0)

@@ -143,6 +143,7 @@ class Site:
             replay=self.replay,
             tell=lambda service, event: self.told.append((service, event)),
             policy=self.policies.get,
+            shared_budgets=lambda _: {"host": 7},
             tokens=lambda: self.tokens,
             redact=lambda text: text.replace(self.secret, "***") if self.secret else text,
             now=lambda: self.now,

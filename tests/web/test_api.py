@@ -178,7 +178,8 @@ async def filled_store() -> MemoryStore:
 async def test_explain_tells_results_thresholds_budgets_and_the_timeline() -> None:
     _, answer = await asked(Site(store=await filled_store()), "/api/explain/photos-api?since=1h")
     assert answer["policy"]["checks"]["http"] == {"misses": 2, "recover": 2, "retry": 2.0}
-    assert answer["restarts"] == {"spent": ["2026-11-21T03:06:02Z"], "left": 2, "next_free_at": None}
+    own = {"spent": ["2026-11-21T03:06:02Z"], "left": 2, "next_free_at": None}
+    assert answer["restarts"] == {**own, "shared": {"host": 7}}
     assert [event["text"] for event in answer["timeline"]] == ["missed beat 1 of 2", "incident opened"]
     assert answer["runs"][0]["count"] == 3
     assert answer["service"]["checks"][0]["down"] is True

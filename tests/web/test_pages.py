@@ -167,6 +167,7 @@ async def test_a_service_page_has_checks_evidence_budget_timeline_and_runbook() 
         "ERROR pool exhausted",
         "9 missed beats in a row; it is down from 2 on",
         "2 of 3 left",
+        "Left to it and others together: 7 of the host.",
         "missed beat 1 of 2",
         'href="https://wiki.internal/photos"',
         'href="/services/photos-db"',
