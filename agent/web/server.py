@@ -79,7 +79,9 @@ class Server:
         if self._task is not None:
             self._server.should_exit = True
             self._server.stopping.set()
-            await self._task
+            await asyncio.gather(self._task, return_exceptions=True)  # whoever saw it crash has told of it
+            for listening in self._server.servers:
+                listening.close()
             self._task = None
 
 

@@ -44,6 +44,20 @@ async def test_it_listens_on_ipv6_too() -> None:
     await server.stop()
 
 
+async def test_one_that_has_crashed_holds_up_no_clean_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(create_app(Site().deps()), "127.0.0.1", 0)
+    await server.start()
+
+    async def crash(_: int) -> bool:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(server._server, "on_tick", crash)
+    assert server.task is not None
+    await asyncio.wait([server.task], timeout=5)
+    assert isinstance(server.task.exception(), LookupError)
+    await server.stop()
+
+
 async def test_signals_stay_with_the_agent_and_a_stopped_server_frees_its_port() -> None:
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     async with serving(Site()) as browser:
