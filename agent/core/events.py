@@ -223,6 +223,7 @@ class Context:
     reach: Mapping[str, tuple[Contact, ...]] = field(default_factory=dict)  # by the escalation's targets, now
     contacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # person -> channel -> address
     quiet: Quiet | None = None
+    dependants: tuple[str, ...] = ()  # all services downstream, near and far
 
 
 class EventKind(StrEnum):

@@ -19,6 +19,7 @@ from agent.core.state import Asked, Incident, Stage, Tried
 
 UNDELIVERED = "The page that opened this incident never arrived here."
 FIRING = "firing"  # the reason of an alert of somebody else's, which need not mean that anything is down
+NAMED = 8  # services downstream that a page names
 AT_IT = (Stage.RESTARTING, Stage.VERIFYING)
 _OUTCOMES: Mapping[Outcome | None, str] = MappingProxyType(
     {
@@ -245,14 +246,24 @@ def _facts(draft: Draft, incident: Incident, *, over: bool) -> dict[str, str]:
         facts["Flapping"] = flapping.in_words(draft)
     if incident.failing and incident.check not in incident.failing:
         facts["Began as"] = f"{incident.check}: {incident.summary}"
-    if sick := [name for name, parent in draft.context.parents.items() if parent.health == "down"]:
-        facts["Down upstream"] = ", ".join(sick)
+    facts |= _neighbours(draft, over=over)
     if draft.context.agent:
         facts["Agent"] = draft.context.agent
     if draft.context.trace_link and incident.trace_id:
         facts["Trace"] = draft.context.trace_link.replace("{trace_id}", incident.trace_id)
     strip = {} if over or HEARTBEAT not in incident.evidence else {HEARTBEAT: incident.evidence[HEARTBEAT]}
     return {**facts, **strip, **draft.policy.links}
+
+
+def _neighbours(draft: Draft, *, over: bool) -> dict[str, str]:
+    """What it may come from, and who else is without it."""
+    facts = {}
+    if sick := [name for name, parent in draft.context.parents.items() if parent.health == "down"]:
+        facts["Down upstream"] = ", ".join(sick)
+    if (waiting := draft.context.dependants) and not over:
+        more = f" and {len(waiting) - NAMED} more" if len(waiting) > NAMED else ""
+        facts["Needed by"] = f"{', '.join(waiting[:NAMED])}{more}"
+    return facts
 
 
 def _people(incident: Incident) -> tuple[str, ...]:

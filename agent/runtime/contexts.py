@@ -46,6 +46,7 @@ class Contexts:
             host_trouble=self.host_trouble(),
             agent=self._agent,
             trace_link=self._trace_link,
+            dependants=watched.downstream,
             **self._people(watched, event),
         )
 

@@ -72,6 +72,7 @@ class Story:
     reach: dict[str, tuple[Contact, ...]] = field(default_factory=dict)
     contacts: dict[str, dict[str, str]] = field(default_factory=dict)
     quiet: Quiet | None = None
+    dependants: tuple[str, ...] = ()
     decisions: list[Decision] = field(default_factory=list)
 
     def tell(self, event: Input) -> Decision:
@@ -87,6 +88,7 @@ class Story:
             reach=self.reach,
             contacts=self.contacts,
             quiet=self.quiet,
+            dependants=self.dependants,
         )
         decision = decide(self.state, event, self.policy, context)
         self.state = decision.state

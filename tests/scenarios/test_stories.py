@@ -82,6 +82,7 @@ def test_the_database_dies_and_its_six_dependants_go_red_but_only_the_database_i
         await world.live(120)
         assert {name for name, fake in world.remediators.items() if fake.orders} == {"db"}
         assert {notice.service for notice in world.channels["oncall"].sent} == {"db"}
+        assert world.channels["oncall"].sent[0].facts["Needed by"] == ", ".join(app.service for app in apps)
         world.down.clear()
         await world.live(60)
         assert all(world.state(app.service).incident is None for app in apps)

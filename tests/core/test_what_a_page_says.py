@@ -1,4 +1,4 @@
-"""In which order the evidence of an incident is told: what somebody who was woken needs first stands first."""
+"""What somebody who was woken needs to know stands first: why a restart failed, and who else is without the service."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -55,3 +55,17 @@ def test_how_long_each_phase_took_comes_last() -> None:
         slow = replace(result(FAIL, moment), phases={"connect": 0.2}, evidence={"Body": "x"})
         story.tell(Observed(at=at(moment), check="http", result=slow, evidence={"Last log lines": "y"}))
     assert list(story.pages_to("oncall")[0].evidence) == ["Body", "Last log lines", "Phases"]
+
+
+@pytest.mark.parametrize(
+    ("dependants", "said"),
+    [
+        pytest.param((), None, id="nobody"),
+        pytest.param(("shop-api", "shop-web"), "shop-api, shop-web", id="a few"),
+        pytest.param(tuple(f"s{n}" for n in range(10)), "s0, s1, s2, s3, s4, s5, s6, s7 and 2 more", id="many"),
+    ],
+)
+def test_a_page_says_which_services_need_the_one_that_is_down(dependants: tuple[str, ...], said: str | None) -> None:
+    story = Story(policy(restart=None), dependants=dependants)
+    down(story, 0)
+    assert story.pages_to("oncall")[0].facts.get("Needed by") == said
