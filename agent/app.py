@@ -17,6 +17,7 @@ from agent.core.policy import Policy
 from agent.deciding import Deciding
 from agent.drills.book import Drills
 from agent.drills.course import Ground
+from agent.foundation import Foundation
 from agent.notifying import Notifier as ChannelTests
 from agent.ownership import Ownership
 from agent.people import People
@@ -59,9 +60,10 @@ class App:
         self.metrics = metrics = Metrics(self.rows, vitals)
         self.store = store = open_store(agent.store, self._store_trouble)
         bus = Bus()
-        self.checking = Checking(config, clock, store, vitals, metrics, self.rows)
-        self.deciding = Deciding(config, clock, store, vitals, metrics, self.rows, bus, self.checking, self._became)
-        self.people = People(config, clock, store, vitals, metrics, self.rows, self.deciding, self._seen)
+        on = Foundation(config, clock, store, vitals, metrics, self.rows, bus)
+        self.checking = Checking(on)
+        self.deciding = Deciding(on, self.checking, self._became)
+        self.people = People(on, self.deciding, self._seen)
         engine = self.deciding.engine
         self.signals = Signals(engine, clock, self.rows, self.checking.recorder.record)
         notices = self.deciding.outbox.notices

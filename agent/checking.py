@@ -10,11 +10,11 @@ from agent.actions.children import Children
 from agent.assembly import Toolbox, beat_tokens, database_path, log_path, owners
 from agent.config.model import Config
 from agent.core.result import HEARTBEAT, CheckResult, Verdict
+from agent.foundation import Foundation
 from agent.logs.book import Logs
 from agent.logs.store import LogStore
-from agent.ports import LogLine, ServiceRow, Store, Vitals
+from agent.ports import LogLine
 from agent.runtime.beats import Beats
-from agent.runtime.clock import Clock
 from agent.runtime.curl import CurlClient
 from agent.runtime.curl_options import USER_AGENT
 from agent.runtime.limits import Limits
@@ -24,7 +24,6 @@ from agent.runtime.recorder import Recorder, heartbeat
 from agent.runtime.resolver import ThreadResolver
 from agent.runtime.scheduler import Scheduler
 from agent.telemetry.logging import redact
-from agent.telemetry.metrics import Metrics
 from agent.telemetry.tracing import ProbeTrace, Tracing
 
 EVIDENCE_TIMEOUT = 0.3  # seconds; a page never waits longer for log lines
@@ -33,16 +32,8 @@ EVIDENCE_TIMEOUT = 0.3  # seconds; a page never waits longer for log lines
 class Checking:
     """`heard` is told of every result once its row shows it, with the monotonic moment in which its run began."""
 
-    def __init__(
-        self,
-        config: Config,
-        clock: Clock,
-        store: Store,
-        vitals: Vitals,
-        metrics: Metrics,
-        rows: Mapping[str, ServiceRow],
-    ) -> None:
-        agent = config.agent
+    def __init__(self, on: Foundation) -> None:
+        config, agent = on.config, on.config.agent
         self.heard: Callable[[Probe, CheckResult, float], None] = lambda *_: None
         self.owners = owners(config)
         self.beats = Beats()
@@ -55,14 +46,14 @@ class Checking:
         self.http = CurlClient(self.resolver)
         self.tracing = _tracing(config)
         self.limits = Limits(agent.concurrency, agent.per_host)
-        self.recorder = Recorder(store)
-        tools = Toolbox(http=self.http, resolver=self.resolver, beats=self.beats, logs=self.logs, vitals=vitals)
+        self.recorder = Recorder(on.store)
+        tools = Toolbox(http=self.http, resolver=self.resolver, beats=self.beats, logs=self.logs, vitals=on.vitals)
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
-        self.prober.waited = metrics.lateness.observe
-        self.scheduler = Scheduler(clock, self.prober.start, metrics.lateness.observe)
-        self._clock = clock
-        self._metrics = metrics
-        self._rows = rows
+        self.prober.waited = on.metrics.lateness.observe
+        self.scheduler = Scheduler(on.clock, self.prober.start, on.metrics.lateness.observe)
+        self._clock = on.clock
+        self._metrics = on.metrics
+        self._rows = on.rows
 
     async def start(self, config: Config) -> None:
         """What checks look at comes up; no check runs yet."""

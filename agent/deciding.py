@@ -8,9 +8,8 @@ from agent.config.model import Config
 from agent.core.commands import Command
 from agent.core.events import Deployed, Input
 from agent.core.policy import Policy
-from agent.ports import Channel, ServiceRow, Store, Vitals
-from agent.runtime.bus import Bus
-from agent.runtime.clock import Clock
+from agent.foundation import Foundation
+from agent.ports import Channel
 from agent.runtime.drains import Drains
 from agent.runtime.engine import Engine
 from agent.runtime.fleet_budget import FleetBudget
@@ -22,26 +21,14 @@ from agent.runtime.probe import Watched
 from agent.runtime.reach import AgentReach
 from agent.stores import SqlStore
 from agent.telemetry.logging import redact
-from agent.telemetry.metrics import Metrics
 
 
 class Deciding:
     """What `checking` hears goes to the engine, and what that orders to the outbox. `became` is told, after the engine,
-    what became of every command; `rows` are the services that everybody sees."""
+    what became of every command."""
 
-    def __init__(
-        self,
-        config: Config,
-        clock: Clock,
-        store: Store,
-        vitals: Vitals,
-        metrics: Metrics,
-        rows: dict[str, ServiceRow],
-        bus: Bus,
-        checking: Checking,
-        became: Callable[[str, Input], None],
-    ) -> None:
-        agent = config.agent
+    def __init__(self, on: Foundation, checking: Checking, became: Callable[[str, Input], None]) -> None:
+        agent, clock, store, vitals = on.config.agent, on.clock, on.store, on.vitals
         ledger = SqlStore(agent.fleet_store) if agent.fleet_store else None
         self.fleet = FleetBudget(agent.fleet_at_most, agent.fleet_per, ledger=ledger, agent=agent.name)
         self.gate = Gate(clock, vitals, agent.control, resolver=checking.resolver)
@@ -49,14 +36,14 @@ class Deciding:
             clock=clock,
             store=store,
             gate=self.gate,
-            bus=bus,
+            bus=on.bus,
             budget=HostBudget(agent.restarts_at_most, agent.restarts_per, self.fleet),
             evidence=checking.evidence,
             agent=agent.name,
             trace_link=agent.traces.link if agent.traces else "",
         )
         self.outbox = Outbox(
-            clock=clock, store=store, vitals=vitals, report=self._became, counts=metrics, redact=redact
+            clock=clock, store=store, vitals=vitals, report=self._became, counts=on.metrics, redact=redact
         )
         self.drains = Drains(store, clock, self.engine.table)
         self.engine.outlet = self.outbox
@@ -68,11 +55,11 @@ class Deciding:
         self._told = became
         self._reach = AgentReach(clock, self.engine, self.outbox.restarts, checking.prober, self.drains)
         self._children = checking.children
-        self._rows = rows
+        self._rows = on.rows
         self._clock = clock
         self._store = store
         self._vitals = vitals
-        self.use(config)
+        self.use(on.config)
 
     def use(self, config: Config) -> None:
         """Put the control targets and the budgets in force."""

@@ -1,42 +1,31 @@
 """What people say, and who of them is asked: silences, windows, who is on call, presses and commands."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from agent.config.model import Config
 from agent.core.events import Noted
 from agent.deciding import Deciding
+from agent.foundation import Foundation
 from agent.listening import Listeners
 from agent.oncall.duty import Duty
 from agent.operator import Operator
-from agent.ports import Desk, ServiceRow, Store, Vitals
+from agent.ports import Desk
 from agent.quiet.book import Book, Subject
 from agent.quiet.desk import Desk as QuietDesk
-from agent.runtime.clock import Clock
-from agent.telemetry.metrics import Metrics
 
 
 class People:
     """`operator` is where they act on incidents, `desk` where they silence, `listeners` how channels hear them.
     `seen` is told who has seen a drill, and answers in one sentence."""
 
-    def __init__(
-        self,
-        config: Config,
-        clock: Clock,
-        store: Store,
-        vitals: Vitals,
-        metrics: Metrics,
-        rows: Mapping[str, ServiceRow],
-        deciding: Deciding,
-        seen: Callable[[str, str], Awaitable[str]],
-    ) -> None:
-        engine = deciding.engine
-        self.duty = Duty(clock.now, store, vitals)
+    def __init__(self, on: Foundation, deciding: Deciding, seen: Callable[[str, str], Awaitable[str]]) -> None:
+        clock, store, metrics, engine = on.clock, on.store, on.metrics, deciding.engine
+        self.duty = Duty(clock.now, store, on.vitals)
         self.silences = Book(store=store, now=clock.now, services=self._subjects, changed=engine.review)
         self.desk = QuietDesk(self.silences, engine.tell)
         metrics.state.silences, metrics.state.quiet = self.silences.counts, self.silences.quiet_counts
         self.operator = Operator(
-            table=rows,
+            table=on.rows,
             policy=deciding.policy,
             tell=engine.tell,
             now=clock.now,
@@ -45,7 +34,7 @@ class People:
             seen=seen,
         )
         self.listeners = Listeners(
-            vitals,
+            on.vitals,
             Desk(
                 operations=self.operator,
                 note=self._note,
@@ -55,7 +44,7 @@ class People:
         )
         self._engine = engine
         self._clock = clock
-        self.use(config)
+        self.use(on.config)
 
     def use(self, config: Config) -> None:
         """Put people, schedules and windows in force; what was made by hand stays."""

@@ -1,7 +1,7 @@
 """Text from outside, made short enough to send. Pure."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from agent.core.durations import format_duration
@@ -38,15 +38,7 @@ def clip_lines(text: str, limit: int, cost: CharCost = utf16_units) -> str:
     if len(lines) == 1 or (len(text) <= limit and cost_of(text, cost) <= limit):
         return clip(text, limit, cost)
     room = limit - cost_of(_more_lines(len(lines)), cost)
-    kept: list[str] = []
-    for line in reversed(lines):
-        spent = cost_of(line[: room + 1], cost) + cost("\n")
-        if spent > room:
-            break
-        room -= spent
-        kept.append(line)
-    if not kept:
-        kept = [clip(lines[-1], room, cost)]
+    kept = _that_fit(reversed(lines), room, cost) or [clip(lines[-1], room, cost)]
     return _more_lines(len(lines) - len(kept)) + "\n".join(reversed(kept))
 
 
@@ -58,6 +50,13 @@ def first_lines(text: str, limit: int, cost: CharCost = utf16_units) -> str:
     if len(lines) == 1 or (len(text) <= limit and cost_of(text, cost) <= limit):
         return clip(text, limit, cost)
     room = limit - cost_of(_more_lines(len(lines)), cost)
+    kept = _that_fit(lines, room, cost) or [clip(lines[0], max(20, room), cost)]
+    left = len(lines) - len(kept)
+    return "\n".join(kept) + (f"\n{_more_lines(left).rstrip()}" if left else "")
+
+
+def _that_fit(lines: Iterable[str], room: int, cost: CharCost) -> list[str]:
+    """As many of these from the first on as cost at most that, each with its end."""
     kept: list[str] = []
     for line in lines:
         spent = cost_of(line[: room + 1], cost) + cost("\n")
@@ -65,10 +64,7 @@ def first_lines(text: str, limit: int, cost: CharCost = utf16_units) -> str:
             break
         room -= spent
         kept.append(line)
-    if not kept:
-        kept = [clip(lines[0], max(20, room), cost)]
-    left = len(lines) - len(kept)
-    return "\n".join(kept) + (f"\n{_more_lines(left).rstrip()}" if left else "")
+    return kept
 
 
 def when(at: datetime) -> str:

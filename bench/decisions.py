@@ -17,7 +17,6 @@ from pathlib import Path
 from bench.access_log import percentile
 from bench.systems import Codeblue
 from bench.targets import Targets, addresses, free_port
-from bench.web import get
 
 BUDGET = 20  # restarts that the host allows, for the services that fail together
 SETTLE = 3.0  # seconds of normal work before anything fails
@@ -167,7 +166,7 @@ async def _run(folder: Path, outcome: Decisions, pause: float) -> Decisions:
     await ports.start()
     agent.start()
     try:
-        await ready(agent)
+        await agent.ready()
         await asyncio.sleep(SETTLE)
         outcome.before = _memory(agent, "VmRSS")
         failing = asyncio.create_task(_fail(ports, pause))
@@ -205,17 +204,6 @@ def _over(agent: DecidingAgent, outcome: Decisions) -> bool:
     told = agent.told()
     opened, paged = (len({line["service"] for line in told if line["event"] == what}) for what in ("opened", "paged"))
     return opened > outcome.services and paged == 1 if outcome.storm else paged == outcome.services
-
-
-async def ready(agent: DecidingAgent) -> None:
-    for _ in range(150):
-        try:
-            await get(f"http://127.0.0.1:{agent.port}/readyz")
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"the agent did not become ready; see {agent.folder / 'output.log'}")
 
 
 def figures(

@@ -61,7 +61,7 @@ async def heartbeats(folder: Path, rate: float, seconds: float) -> BeatsOutcome:
     agent.configure()
     agent.start()
     try:
-        await _until_ready(agent)
+        await agent.ready()
         before = usage(agent.pids).cpu
         load = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -84,14 +84,3 @@ async def heartbeats(folder: Path, rate: float, seconds: float) -> BeatsOutcome:
         longest=told["max"],
         cpu=cpu,
     )
-
-
-async def _until_ready(agent: Codeblue) -> None:
-    for _ in range(150):
-        try:
-            await get(f"http://127.0.0.1:{agent.port}/readyz")
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"the agent did not become ready; see {agent.folder / 'output.log'}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from bench.access_log import percentile
-from bench.decisions import DecidingAgent, Ports, ready
+from bench.decisions import DecidingAgent, Ports
 from bench.targets import addresses, free_port
 from tests.slack_rooms import Posted, Room
 from tests.slack_standin import TOKEN, SlackStandIn
@@ -147,7 +147,7 @@ async def _run(folder: Path, outcome: Paging, services: int, spread: float, *, s
         await ports.start()
         agent.start()
         try:
-            await ready(agent)
+            await agent.ready()
             await asyncio.sleep(8.0)  # every check has passed
             await _fail(ports, spread)
             await asyncio.sleep(min(AFTERWARDS, spread + 15.0))

@@ -1,5 +1,6 @@
 """The systems that are compared: how each is told what to check, started, and asked what it found to be down."""
 
+import asyncio
 import json
 import sys
 from abc import ABC, abstractmethod
@@ -93,6 +94,17 @@ class Codeblue(System):
             if line.startswith(b"{") and b'"event":"opened"' in line:
                 self._down.add(json.loads(line)["service"])
         return self._down
+
+    async def ready(self) -> None:
+        """Wait until it is. Raises RuntimeError when that takes longer than 15 s."""
+        for _ in range(150):
+            try:
+                await get(f"http://127.0.0.1:{self.port}/readyz")
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+        raise RuntimeError(f"the agent did not become ready; see {self.folder / 'output.log'}")
 
     @staticmethod
     def version() -> str:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.core.matchers import Matchers
 from agent.core.silence import State
 from agent.operations import Refused
 from agent.quiet.desk import Desk, Wanted
@@ -69,10 +70,7 @@ class SilenceApi:
     async def add(self, request: Request) -> Response:
         desk = desk_of(self._deps)
         asked = Asked(await json_body(request), KEYS)
-        try:
-            matchers = desk.read(asked.texts("match"))
-        except Refused as refused:
-            raise HTTPException(400, str(refused)) from refused
+        matchers = _matchers(desk, asked)
         starts = _moment(asked, "from")
         wanted = Wanted(
             matchers=matchers,
@@ -93,10 +91,7 @@ class SilenceApi:
         """What a silence would hide: services, open incidents, and the pages of the last days."""
         desk = desk_of(self._deps)
         asked = Asked(await json_body(request), KEYS)
-        try:
-            matchers = desk.read(asked.texts("match"))
-        except Refused as refused:
-            raise HTTPException(400, str(refused)) from refused
+        matchers = _matchers(desk, asked)
         found = await preview(matchers, desk.meant(matchers), self._deps.store, desk.book.now())
         return json_answer({**plain(found), "hint": desk.hint(matchers)})
 
@@ -109,6 +104,13 @@ class SilenceApi:
         except Refused as refused:
             raise refusal(refused) from refused
         return json_answer(silence_view(ended, desk.book))
+
+
+def _matchers(desk: Desk, asked: Asked) -> Matchers:
+    try:
+        return desk.read(asked.texts("match"))
+    except Refused as refused:
+        raise HTTPException(400, str(refused)) from refused
 
 
 def _moment(asked: Asked, key: str) -> datetime | None:
