@@ -17,6 +17,7 @@ from time import monotonic
 
 import structlog
 
+from agent.actions.guarding import Guard
 from agent.actions.output import LineReader
 from agent.core.durations import format_duration
 from agent.ports import ProcessSpec
@@ -58,11 +59,13 @@ class Ended:
 
 
 class Child:
-    """A process by its spec. It is the leader of a session and a group of its own, dies with the agent even if that
-    is killed, and what it leaves in its group ends with it. One caller at a time may start or stop it: `lock`."""
+    """A process by its spec. It is the leader of a session and a group of its own, and what it leaves in its group
+    ends with it. All of that dies with the agent, even if the agent is killed. One caller at a time may start or stop
+    it: `lock`."""
 
-    def __init__(self, spec: ProcessSpec, on_line: OnLine) -> None:
+    def __init__(self, spec: ProcessSpec, on_line: OnLine, guard: Guard) -> None:
         self.spec = spec
+        self._guard = guard
         self.lock = asyncio.Lock()
         self.ended: Ended | None = None
         self.tail: deque[str] = deque(maxlen=LINES)
@@ -103,6 +106,7 @@ class Child:
         except OSError as error:  # our own lack of descriptors
             raise not_started(error, self.spec.command[0], None) from None
         self._process, self._began = process, monotonic()
+        self._guard.add(process.pid)
         self._watch = asyncio.create_task(self._watch_over(process, readers))
         failed = await _status(status)
         if failed is not None:
@@ -165,6 +169,7 @@ class Child:
         finally:
             for reader in readers:
                 reader.close()
+        self._guard.remove(process.pid)  # before it is reaped: until then its number is nobody else's
         uptime = timedelta(seconds=monotonic() - self._began)
         self.ended = Ended(pid=process.pid, returncode=process.wait(), at=datetime.now(UTC), uptime=uptime)
         self._process = None

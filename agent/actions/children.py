@@ -11,6 +11,7 @@ from time import monotonic
 import structlog
 
 from agent.actions.child import Child, Ended, OnLine
+from agent.actions.guarding import Guard
 from agent.core.commands import Outcome
 from agent.ports import ActionOutcome, ProcessSpec
 from agent.subprocesses import NotStarted
@@ -35,7 +36,8 @@ class Children:
 
     def __init__(self, specs: Mapping[str, ProcessSpec], on_line: OnLine) -> None:
         self._on_line = on_line
-        self._children = {name: Child(spec, on_line) for name, spec in specs.items()}
+        self._guard = Guard()
+        self._children = {name: Child(spec, on_line, self._guard) for name, spec in specs.items()}
         self._trouble: dict[str, str] = {}
 
     def pid(self, name: str) -> int | None:
@@ -66,13 +68,14 @@ class Children:
     async def stop_all(self) -> None:
         """Stop everything, each within its `stop_timeout` and a second. None of them runs afterwards."""
         await asyncio.gather(*(self._stop(child) for child in self._children.values()))
+        await self._guard.end()
 
     async def reconfigure(self, specs: Mapping[str, ProcessSpec]) -> None:
         """Stop what is no longer named, restart what is described differently, start what is new. What is described
         as before is not touched."""
         old = self._children
         same = {name: child for name, child in old.items() if specs.get(name) == child.spec}
-        fresh = {name: Child(spec, self._on_line) for name, spec in specs.items() if name not in same}
+        fresh = {name: Child(spec, self._on_line, self._guard) for name, spec in specs.items() if name not in same}
         self._children = same | fresh
         self._trouble = {name: text for name, text in self._trouble.items() if name in same}
         await asyncio.gather(*(self._stop(child) for name, child in old.items() if name not in same))

@@ -341,10 +341,10 @@ from agent.actions.children import Children
 from agent.ports import ProcessSpec
 
 async def main():
-    spec = ProcessSpec(name="web", command=("/bin/sleep", "60"), env={"M": sys.argv[1]})
-    children = Children({"web": spec}, lambda *line: None)
+    script = "sleep 60 & echo $!; wait"  # a worker, as of a web server
+    spec = ProcessSpec(name="web", command=("/bin/sh", "-c", script), env={"M": sys.argv[1]})
+    children = Children({"web": spec}, lambda name, stream, line: print("PID", children.pid("web"), line, flush=True))
     await children.start_all()
-    print("PID", children.pid("web"), flush=True)
     await asyncio.sleep(60)
 
 if sys.argv[2] == "uvloop":
@@ -356,12 +356,13 @@ else:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_process_dies_with_an_agent_that_is_killed(loop: str) -> None:
+def test_a_process_and_what_it_has_started_die_with_an_agent_that_is_killed(loop: str) -> None:
     mark = f"mark-{uuid4().hex}"
     root = str(Path(__file__).parents[2])
     with subprocess.Popen([sys.executable, "-c", AGENT, mark, loop], stdout=subprocess.PIPE, cwd=root) as agent:
         assert agent.stdout is not None
-        pid = next(int(line.split()[1]) for line in agent.stdout if line.startswith(b"PID"))
-        assert alive(pid)
+        pids = next([int(pid) for pid in line.split()[1:]] for line in agent.stdout if line.startswith(b"PID"))
+        assert [alive(pid) for pid in pids] == [True, True]
         agent.kill()
-    asyncio.run(eventually(lambda: not alive(pid)))
+    asyncio.run(eventually(lambda: not any(map(alive, pids))))
+    asyncio.run(eventually(lambda: not marked(mark)))
