@@ -28,7 +28,7 @@ _BODY_SHOWN = 2048
 _HEADERS_SHOWN = ("content-type", "content-length", "server", "location", "retry-after", "via", "x-request-id")
 _PATIENCE = 0.5  # seconds of CPU time for an expression that is not found or excluded at once
 _searches = OwnThreads("search", at_most=2)
-_QUERY_VALUE = re.compile(r"(?<==)[^&#]+")
+_QUERY_VALUE = re.compile(r"(?<==)[^&#\s']+")
 
 
 async def check_http(options: HttpOptions, ctx: CheckContext) -> CheckResult:
@@ -79,6 +79,7 @@ def _judge(
     if answer.error:
         reason = reason_of(answer.error)
         summary = error_summary(answer, _place(options), ctx.timeout)
+        summary = _public(summary) if reason == "redirect" else summary
         more["evidence"] = _evidence(options, answer)
         return (ctx.unknown if reason == "local" else ctx.failed)(reason, summary, **more)
     wrong = [*wrong, *_slow(options.expect, "latency", answer)]

@@ -229,6 +229,21 @@ async def test_redirects(handler: Handler, follow: int, reason: str, summary: st
 
 
 @pytest.mark.parametrize(
+    "location",
+    [
+        pytest.param("/x?token=qsecret&b=qsecret", id="in circles"),
+        pytest.param("ftp://a.test/?token=qsecret", id="to another scheme"),
+        pytest.param("http://a.test:abc/?token=qsecret", id="to nowhere"),
+    ],
+)
+async def test_what_a_redirect_carries_is_not_shown(location: str) -> None:
+    result = await ask(redirecting(location), redirects=2)
+    assert (result.verdict, result.reason) == (Verdict.FAIL, "redirect")
+    assert "token=***" in result.summary
+    assert "qsecret" not in repr(result)
+
+
+@pytest.mark.parametrize(
     ("location", "asked"),
     [
         pytest.param("/a b", b"GET /a%20b HTTP/1.1", id="a blank"),
