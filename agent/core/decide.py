@@ -107,7 +107,9 @@ def _ticked(draft: Draft) -> None:
         return
     names = draft.policy.checks
     found = ((name, draft.state.checks[name]) for name in names if name in draft.state.checks)
-    unknown = next(((name, check) for name, check in found if check.verdict is Verdict.UNKNOWN), None)
+    unseen = draft.context.unseen  # what nobody could tell in the agent's life before may be told by now
+    still = ((name, check) for name, check in found if check.verdict is Verdict.UNKNOWN and name not in unseen)
+    unknown = next(still, None)
     if unknown is not None:
         open_incident(draft, *unknown, None)
         plan(draft)

@@ -208,7 +208,8 @@ class Context:
 
     `parents` are all services upstream, near and far. `blind` says why the agent cannot trust its own eyes, empty
     when it can. `restarts_left` is what is left of the budget that all services of this host share. `unseen` are the
-    failing checks that have not run since the agent started: what is remembered of them may long be over.
+    failing checks, and those that could not tell, that have not run since the agent started: what is remembered of
+    them may long be over.
     """
 
     parents: Mapping[str, Parent] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """What a decision sees beside its state and its input: everything that is asked of the rest of the agent for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,13 +35,12 @@ class Contexts:
     def of(self, watched: Watched, event: Input, blind: str) -> Context:
         """For a decision on this input of that service; `blind` says why the agent doubts itself."""
         now = event.at
-        incident = watched.row.state.incident
         return Context(
             parents=self._upstream.parents(watched),
             blind=blind,
             restarts_left=self._budget.left(now),
             fleet_left=self._budget.left_in_fleet(now),
-            unseen=frozenset(name for name in incident.failing if _unseen(watched, name)) if incident else frozenset(),
+            unseen=frozenset(name for name in _in_question(watched) if _unseen(watched, name)),
             group=self._groups.view(watched, now),
             host_trouble=self.host_trouble(),
             agent=self._agent,
@@ -70,6 +69,14 @@ class Contexts:
             "contacts": self.contacts,
             "quiet": self.quiet(watched.row, watched.policy, event.at),
         }
+
+
+def _in_question(watched: Watched) -> Iterable[str]:
+    """The checks that an open incident is about, or might soon be, as nobody could tell for a while."""
+    state = watched.row.state
+    if state.incident is not None:
+        return state.incident.failing
+    return watched.policy.checks if state.unknown_since is not None else ()
 
 
 def _unseen(watched: Watched, check: str) -> bool:

@@ -89,10 +89,20 @@ def causeless(seen: Seen) -> Iterator[str]:
         outages = [span for target in seen.targets(one.service) for span in seen.journal.outages.get(target, ())]
         wait = SLOWEST - service.every + (PATIENCE if seen.journal.during(STORE, one.opened - 20, one.opened) else 0)
         explained = any(
-            span.touches(one.opened - service.afterglow(span.what) - wait, one.opened + 0.1) for span in outages
+            span.touches(
+                one.opened - service.afterglow(span.what) - wait - _unread(seen, service, span), one.opened + 0.1
+            )
+            for span in outages
         )
         if not explained and not seen.journal.during("lag", one.opened - 8.0, one.opened):
             yield f"{one.id}: {one.facts[0].text!r}, but nothing was wrong with {one.service}"
+
+
+def _unread(seen: Seen, service: Service, outage: Span) -> float:
+    """Seconds for which nobody read on after the end of an outage: lines of a log wait for their reader."""
+    if service.kind != "log" or any(span.start <= outage.end <= span.end for span in seen.journal.agent):
+        return 0.0
+    return min((span.start - outage.end for span in seen.journal.agent if span.start > outage.end), default=0.0)
 
 
 def _signalled(seen: Seen, one: Incident) -> bool:
@@ -262,7 +272,8 @@ def _over(seen: Seen, whose: str, moments: Sequence[float], at_most: int, per: f
 
 def unordered(seen: Seen) -> Iterator[str]:
     for key, count in Counter(order for _, order, _, _ in seen.stamps).items():
-        if count > 1:
+        moments = [at for _, order, _, at in seen.stamps if order == key]
+        if count > 1 and not seen.forgot(min(moments), max(moments)):
             yield f"{key} was carried out {count} times"
     for _, order, service, at in seen.stamps:
         one = seen.incidents.get(order.partition("/restart/")[0])

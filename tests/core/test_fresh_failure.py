@@ -125,6 +125,18 @@ class TestPromise3AfterAStartOfTheAgent:
         story.time_is(3601)
         assert [kind for kind in story.kinds if kind == "reminded"] == ["reminded"]
 
+    def test_nobody_is_paged_for_what_could_not_be_told_before(self) -> None:
+        story = Story(policy=policy(unknown_after=timedelta(minutes=5)))
+        story.sees(UNKNOWN, 10)
+        story.unseen = frozenset({"http"})
+        for second in (600, 601):
+            story.time_is(second)
+        assert story.stage == ""
+        story.unseen = frozenset()
+        story.sees(UNKNOWN, 602)
+        story.time_is(603)
+        assert story.stage == "paged", "it still can't be told, and that for ten minutes"
+
     def test_a_restart_that_failed_just_before_the_agent_died_is_not_repeated_before_a_look(self) -> None:
         story = Story()
         story.sees(FAIL, 10, 12)

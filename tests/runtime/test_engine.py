@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.commands import NoticeKind, Outcome
 from agent.core.events import Decision, EventKind, NoticeFailed, PolicyChanged, Ticked
+from agent.core.result import Verdict
 from agent.core.state import Health, Stage
 from agent.ports import CheckContext
 from agent.stores.memory import MemoryStore
@@ -188,6 +189,26 @@ class TestReloadOfOneService:
             assert world.outbox.restarts.tasks == set()
             row = (await world.store.outgoing([world.remediators["api"].orders[0].key])).popitem()[1]
             assert row.status == "done"
+            await world.die()
+
+        in_virtual_time(story())
+
+
+class TestPromise3WhatNobodyCouldTellBeforeTheStart:
+    def test_a_check_that_could_not_tell_when_the_agent_died_pages_nobody_before_it_has_run(self) -> None:
+        async def story() -> None:
+            world = World(service(unknown_after=timedelta(minutes=1)))
+            await world.boot()
+            await world.live(15)
+            world.verdict["api"] = Verdict.UNKNOWN
+            await world.live(20)
+            await world.die()
+            await asyncio.sleep(600)
+            del world.verdict["api"]
+            await world.boot()
+            world.engine.tick()  # before any check has run
+            await world.live(60)
+            assert world.channels["oncall"].sent == []
             await world.die()
 
         in_virtual_time(story())
