@@ -50,6 +50,7 @@ class Checking:
         tools = Toolbox(http=self.http, resolver=self.resolver, beats=self.beats, logs=self.logs, vitals=on.vitals)
         self.prober = Prober(tools, self.limits, self.tracing.probe, self._observe)
         self.prober.waited = on.metrics.lateness.observe
+        self.prober.skipped = on.metrics.skipped.inc
         self.scheduler = Scheduler(on.clock, self.prober.start, on.metrics.lateness.observe)
         self._clock = on.clock
         self._metrics = on.metrics

@@ -172,8 +172,10 @@ def _lateness_density() -> Panel:
 def _runs() -> Panel:
     return lines(
         "Runs per second",
-        "Runs of checks. Nothing: the agent does not check; restart it and keep its journal.",
+        "Runs of checks. Nothing: the agent does not check; restart it and keep its journal. Skipped: the last run of "
+        "the same check still went; raise agent.concurrency or per_host, or look for what hangs.",
         Query(RUNS, EACH_AGENT),
+        Query(f"rate(codeblue_runs_skipped_total{{{AGENTS}}}[{RATE}])", f"skipped {EACH_AGENT}"),
         unit="ops",
     )
 

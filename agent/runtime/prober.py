@@ -32,7 +32,7 @@ T = TypeVar("T", bound=ProbeTrace)
 
 class Prober(Generic[T]):
     """Starts checks as tasks. A check never overlaps with itself: a run that is due while the last one still goes is
-    skipped and counted. An exception out of a check is our bug and becomes UNKNOWN."""
+    skipped, and `skipped` told. An exception out of a check is our bug and becomes UNKNOWN."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class Prober(Generic[T]):
         self._tasks: dict[Probe, asyncio.Task[CheckResult]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
-        self.skipped = 0
         self.waited: Callable[[float], None] = lambda _: None  # told the seconds for which a run had no room
+        self.skipped: Callable[[], None] = lambda: None
 
     def start(self, probe: Probe) -> None:
         """The regular run of a slot."""
@@ -60,12 +60,14 @@ class Prober(Generic[T]):
         self._spawn(probe, confirming=True)
 
     def _spawn(self, probe: Probe, *, confirming: bool) -> None:
-        if probe.running or probe.removed or self._stopped:
-            self.skipped += probe.running
-            return
+        if probe.running:
+            return self.skipped()
+        if probe.removed or self._stopped:
+            return None
         probe.running = True
         loop = self._loop = self._loop or asyncio.get_running_loop()
         self._tasks[probe] = loop.create_task(self.run(probe, confirming=confirming))
+        return None
 
     async def now(self, probe: Probe) -> CheckResult | None:
         """One run at once, observed like every other; None where checks have been given up. One that is under way is

@@ -177,6 +177,12 @@ EVENTS = (
         "By how much runs of checks started after their due time. One that had to wait for agent.concurrency or "
         "per_host is told once more, with that.",
     ),
+    Metric(
+        "codeblue_runs_skipped_total",
+        "counter",
+        (),
+        "Runs that were due while the last run of the same check still went, and were not begun: a limit is too small.",
+    ),
     Metric("codeblue_config_reload_success", "gauge", (), "1 if the last reading of the configuration succeeded."),
     Metric(
         "codeblue_config_reload_success_timestamp_seconds",

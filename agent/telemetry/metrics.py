@@ -60,6 +60,7 @@ class Metrics:
         self._acknowledge = self._histogram("codeblue_acknowledge_seconds", DETECTION_BUCKETS)
         self.state = LiveState(table, vitals)
         self.lateness = Lateness()
+        self.skipped = self._counter("codeblue_runs_skipped_total")
         self._reloaded = self._gauge("codeblue_config_reload_success")
         self._reloaded_at = self._gauge("codeblue_config_reload_success_timestamp_seconds")
         self._gauge("codeblue_build_info").labels(version=__version__, python=platform.python_version()).set(1)
