@@ -212,6 +212,7 @@ async def test_dead_letters_are_listed_and_replayed() -> None:
         pytest.param(b'{"keys": []}', 400, id="none"),
         pytest.param(b'{"all": "yes"}', 400, id="all must be true"),
         pytest.param(b" " * 300_000, 413, id="too long"),
+        pytest.param(b" " * 1_200_000, 413, id="far too long, and heard to its end"),
     ],
 )
 async def test_a_bad_replay_is_refused(body: bytes, status: int) -> None:
