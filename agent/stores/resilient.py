@@ -8,7 +8,7 @@ What is promised while the database is away, and what cannot be:
 - Decisions, claims and settlements go on, and all of them are in the database after `heal`, under the same keys and
   versions. A write whose end was not seen is written again and is the same row.
 - A restart that is begun from memory is noted in a journal beside the file first, so that a kill -9 does not make the
-  next agent run it again. Where neither the database nor its folder can be written, a kill -9 in that time can.
+  next agent run it again, also on a full disk. Where a disk takes no writes at all, a kill -9 in that time can.
 - What was decided from memory alone dies with the process: the next agent sees the service down anew.
 
 A file that was deleted, replaced or damaged while the agent ran is followed by a fresh one with all that memory holds.
@@ -106,6 +106,7 @@ class ResilientStore:
         else:
             if self._journal:
                 self._journal.clear()
+                await self._journal.prepare()
             log.info("store_healed", services=len(self._mirror.states))
             self._say(self._primary.set_aside())
         finally:
@@ -190,6 +191,8 @@ class ResilientStore:
                 self._mirror.adopt(found)
                 self._say(self._primary.set_aside())
                 await self._settle_journal()
+                if self._journal:
+                    await self._journal.prepare()
         return self._mirror.load()
 
     async def _settle_journal(self) -> None:

@@ -16,6 +16,7 @@ from agent.core.commands import Outcome
 from agent.core.result import Verdict
 from agent.ports import ActionOutcome, Outgoing, Receipt, Run, VersionConflict
 from agent.stores import ResilientStore, SqlStore
+from agent.stores.journal import Journal
 from tests.stores import faults
 from tests.stores.makers import T0, Troubles, at, decided, down, event, healthy, notice, resilient, restart, told
 
@@ -186,7 +187,7 @@ async def test_a_restart_that_was_begun_from_memory_is_not_begun_again_after_a_k
     assert list(await after.interrupted()) == [restart("r1")]
     assert [item.command.key for item in await after.pending()] == ["r2"]
     assert await after.claim(["r1", "r2"], at(2)) == {"r2"}
-    assert not Path(f"{path}.begun").exists()
+    assert Journal(Path(f"{path}.begun")).read() == frozenset()
     await after.close()
     await store.close()
 
