@@ -88,16 +88,22 @@ class Lane:
     # ------------------------------------------------------------------------------------------ what is next
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            item = await self._next()
-            if item.cancelled or self._queue.overtaken(item, loop.time()):
-                await self._guarded(item, self._retract)
-                continue
-            self._next_start = max(self._next_start, loop.time()) + self.pause
-            task = loop.create_task(self._guarded(item, self._deal_with), name=f"lane {self.name}: {item.notice.key}")
-            self._under_way.add(task)
-            task.add_done_callback(self._ended)
+            try:
+                await self._begin(await self._next())
+            except Exception:  # a bug of ours, which must not silence a channel
+                log.exception("lane_crashed", channel=self.name)
+                await asyncio.sleep(1.0)
+
+    async def _begin(self, item: Item) -> None:
+        loop = asyncio.get_running_loop()
+        if item.cancelled or self._queue.overtaken(item, loop.time()):
+            await self._guarded(item, self._retract)
+            return
+        self._next_start = max(self._next_start, loop.time()) + self.pause
+        task = loop.create_task(self._guarded(item, self._deal_with), name=f"lane {self.name}: {item.notice.key}")
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

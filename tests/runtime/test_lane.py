@@ -14,6 +14,7 @@ from hypothesis.strategies import integers, lists, sampled_from, tuples
 from agent.core.commands import Notice, NoticeKind
 from agent.ports import DeliveryError, Receipt
 from agent.runtime.lane import AT_ONCE, Lane, LaneCalls
+from agent.runtime.queue import Item
 from tests.core.story import at
 from tests.virtual_time import in_virtual_time
 
@@ -98,6 +99,31 @@ def run(recorder: Recorder, *notices: Notice, for_seconds: float = 3600, per_sec
         await lane.stop()
 
     in_virtual_time(story())
+
+
+class Stumbling(Lane):
+    """A lane with a bug that shows once."""
+
+    stumbled = False
+
+    def _may_start(self, item: Item, now: float) -> float | None:
+        if not self.stumbled:
+            self.stumbled = True
+            raise LookupError("nothing there")
+        return super()._may_start(item, now)
+
+
+def test_a_lane_that_crashes_goes_on() -> None:
+    recorder = Recorder()
+
+    async def story() -> None:
+        lane = Stumbling("oncall", recorder, 25.0, recorder.calls())
+        lane.put(notice(NoticeKind.OPENED))
+        await asyncio.sleep(5)
+        await lane.stop()
+
+    in_virtual_time(story())
+    assert recorder.ends == [("delivered", "api-1/opened/1")]
 
 
 def test_a_page_goes_before_everything_that_was_queued_earlier() -> None:
