@@ -51,7 +51,7 @@ def test_one_that_fails_ends_with_1_and_says_which_leg_and_what_to_do(
         assert cli(agent, "drill", "list").returncode == 1
         assert cli(agent, "status").returncode == 1
         refused = cli(agent, "drill", "wbe")
-        assert (refused.returncode, "did you mean 'web'?" in refused.stderr) == (1, True)
+        assert (refused.returncode, "did you mean 'web'?" in refused.stderr) == (2, True)
 
 
 def test_somebody_has_to_see_it(make_agent: MakeAgent, web: Service, hook: Receiver, slack: Slack) -> None:
