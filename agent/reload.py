@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 import structlog
 
@@ -27,11 +29,13 @@ class Reloader:
     """Applies the configuration file to a running agent whenever it is told to or sees that a file has changed."""
 
     def __init__(self, app: App, path: Path) -> None:
+        self.keep_again = 60.0  # seconds until a copy that could not be kept is tried again
         self._app = app
         self._path = path
         self._one_at_a_time = asyncio.Lock()
         self._files: set[Path] = set()
         self._seen: tuple[object, ...] = ()
+        self._keep_at = inf  # when to try again to keep a copy of what is in force
         self._watch(app.config.files)
 
     async def reload(self) -> bool:
@@ -56,6 +60,15 @@ class Reloader:
                 self._seen = now
                 log.info("config_changed")
                 await self.reload()
+            elif monotonic() >= self._keep_at:
+                async with self._one_at_a_time:
+                    await self.keep()
+
+    async def keep(self) -> None:
+        """Keep a copy of what is in force, for a start on bad files. What a full disk doesn't take is tried again: an
+        older copy would do without services that are watched now."""
+        kept = await asyncio.to_thread(keep, self._app.config)
+        self._keep_at = inf if kept else monotonic() + self.keep_again
 
     async def _reload(self) -> bool:
         app = self._app
@@ -90,7 +103,7 @@ class Reloader:
             settle()
         app.vitals.config_trouble = ""
         app.metrics.config_read(success=True)
-        await asyncio.to_thread(keep, new)
+        await self.keep()
         log.info("config_reloaded", services=len(new.services), changed=bool(difference))
         return True
 

@@ -266,6 +266,10 @@ async def test_a_file_that_hangs_is_given_up_and_a_later_reload_is_not_held_up_b
         assert "db" in bench.app.deciding.engine.table
 
 
+def has(path: Path, text: str) -> bool:
+    return path.exists() and text in path.read_text()
+
+
 class TestWhatIsWatched:
     """Each without a signal: a change of a file is enough."""
 
@@ -286,6 +290,20 @@ class TestWhatIsWatched:
             bench.write(services({"name": "db", "checks": [FILE]}))
             await eventually(lambda: "db" in bench.app.deciding.engine.table)
             assert bench.app.vitals.config_trouble == ""
+
+    async def test_a_copy_of_what_is_in_force_that_the_disk_does_not_take_is_kept_when_it_does(
+        self, bench: Bench
+    ) -> None:
+        kept, in_the_way = bench.folder / "state.db.last-good", bench.folder / "state.db.last-good.new"
+        in_the_way.mkdir()
+        async with self.watching(bench) as reloader:
+            reloader.keep_again = 0.5
+            bench.write(services({"name": "db", "checks": [FILE]}))
+            await eventually(lambda: "db" in bench.app.deciding.engine.table)
+            await asyncio.sleep(2.5)
+            assert not has(kept, "db")
+            in_the_way.rmdir()
+            await eventually(lambda: has(kept, "db"))
 
     async def test_a_mended_file_that_only_the_refused_configuration_names_is_taken_over(self, bench: Bench) -> None:
         part = bench.folder / "part.yaml"

@@ -15,7 +15,7 @@ from agent.app import App
 from agent.assembly import database_path, secrets_of
 from agent.commands.alone import alone_on
 from agent.commands.counted import counted
-from agent.config.last_good import find, keep
+from agent.config.last_good import find
 from agent.config.load import load
 from agent.config.model import Config, ConfigError
 from agent.ownership import StoreInUse
@@ -121,7 +121,7 @@ async def serve(
     if refused:
         reloader.refused(refused, mend)
     else:
-        await asyncio.to_thread(keep, config)
+        await reloader.keep()
     tasks = [
         loop.create_task(reloader.watch_files(), name="watch files"),
         loop.create_task(_reload_on(again, reloader), name="reload"),
