@@ -93,9 +93,7 @@ class Checking:
         lines: list[LogLine] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EVIDENCE_TIMEOUT):
-                lines = await self.logs.tail(service, before=before, lines=15)
-                if any(map(_ours, lines)):
-                    lines = await self.logs.tail(service, before=before, lines=50)
+                lines = await self.logs.tail(service, before=before, lines=50)  # of which our own probes may be many
         if lines:
             evidence.pop("output", None)  # the same lines, unparsed
         if text := last_words(lines):

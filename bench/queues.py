@@ -86,7 +86,7 @@ class Receiver:
 class Desk:
     """An outbox as the agent has it, and the commit before each offer."""
 
-    def __init__(self, folder: Path, receiver: Receiver, per_second: float = 25.0) -> None:
+    def __init__(self, folder: Path, receiver: Receiver, per_second: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.store = open_store(f"sqlite:///{folder}/state.db", lambda _: None)
         self.asked: dict[str, float] = {}
@@ -149,39 +149,42 @@ async def waits(folder: Path, updates: int, pages: int) -> list[Waits]:
     ]
 
 
-async def _behind_updates(folder: Path, updates: int, pages: int) -> Waits:
+@asynccontextmanager
+async def _at_work(folder: Path, per_second: float = 25.0) -> AsyncIterator[tuple[Desk, Receiver]]:
+    """A desk that has begun, and who takes its webhooks; closed at the end."""
     async with Receiver().serving() as receiver:
-        desk = Desk(folder, receiver)
+        desk = Desk(folder, receiver, per_second)
         await desk.begin()
+        try:
+            yield desk, receiver
+        finally:
+            await desk.close()
+
+
+async def _behind_updates(folder: Path, updates: int, pages: int) -> Waits:
+    async with _at_work(folder) as (desk, receiver):
         for first in range(0, updates, CHUNK):
             await desk.decide(*(notice(NoticeKind.UPDATE, n) for n in range(first, min(updates, first + CHUNK))))
         outcome = await _pages(desk, receiver, Waits(f"{updates:,} queued updates"), pages)
         outcome.seen = f"{desk.outbox.lanes.waiting():,} still waited at the end"
-        await desk.close()
         return outcome
 
 
 async def _after_a_restart(folder: Path, pages: int) -> Waits:
     """The same database in the hands of the next life of the agent."""
-    async with Receiver().serving() as receiver:
-        desk = Desk(folder, receiver)
-        await desk.begin()
+    async with _at_work(folder) as (desk, receiver):
         begin = time.monotonic()
         await desk.outbox.recover({})
         taken = time.monotonic() - begin
         outcome = await _pages(desk, receiver, Waits("the same after a restart of the agent"), pages, first=pages)
         outcome.seen = f"{desk.outbox.lanes.waiting():,} waiting at the end; taken up in {taken:.1f} s"
-        await desk.close()
         return outcome
 
 
 async def _beside_a_dead_channel(folder: Path, pages: int) -> Waits:
-    async with Receiver().serving() as receiver:
-        desk = Desk(folder, receiver)
-        await desk.begin()
+    async with _at_work(folder) as (desk, receiver):
         outcome = await _pages(desk, receiver, Waits("a channel that never answers"), pages, beside=("dead",))
         outcome.seen = f"{sum(key.endswith('/dead') for key in receiver.arrived)} arrived there"
-        await desk.close()
         return outcome
 
 
@@ -207,9 +210,7 @@ async def _until_arrived(receiver: Receiver, keys: Sequence[str]) -> None:
 
 async def _all_at_once(folder: Path, count: int) -> Waits:
     """One decision with notices of all kinds in any order: who arrives before something more urgent?"""
-    async with Receiver().serving() as receiver:
-        desk = Desk(folder, receiver, per_second=100.0)
-        await desk.begin()
+    async with _at_work(folder, per_second=100.0) as (desk, receiver):
         mixed = [notice(ORDER[number % len(ORDER)], number) for number in range(count)]
         random.shuffle(mixed)
         await desk.decide(*mixed)
@@ -221,7 +222,6 @@ async def _all_at_once(folder: Path, count: int) -> Waits:
             f"{count} of all kinds at once, 100 a second", [receiver.arrived[k] - desk.asked[k] for k in pages]
         )
         outcome.seen = f"{out_of_turn(order)} out of turn (page, reminder, closing, update)"
-        await desk.close()
         return outcome
 
 
