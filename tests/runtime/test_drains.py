@@ -54,6 +54,14 @@ def world(drain: FakeDrain, *, stays_out: bool = False, store: MemoryStore | Non
     return made
 
 
+async def goes_down(here: World, seconds: float) -> None:
+    """It was well for a while, then the first replica fails, and that long ago."""
+    await here.boot()
+    await here.live(15)
+    here.down.add("web-1")
+    await here.live(seconds)
+
+
 def night(story: Callable[[], Coroutine[None, None, None]]) -> None:
     in_virtual_time(story())
 
@@ -89,10 +97,7 @@ def test_one_that_no_restart_heals_is_put_back_or_left_out_as_config_says(stays_
     async def story() -> None:
         drain = FakeDrain()
         here = world(drain, stays_out=stays_out)
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(60)
+        await goes_down(here, 60)
         assert [page.evidence["drain"] for page in here.channels["oncall"].sent] == ["drained"]
         assert drain.said == said
         here.down.clear()
@@ -115,10 +120,7 @@ def test_an_agent_that_is_killed_in_between_leaves_the_debt_to_the_next_one(seco
     async def story() -> None:
         drain = FakeDrain()
         here = world(drain)
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(seconds)
+        await goes_down(here, seconds)
         assert drain.out
         await here.die()
         here.down.clear()  # whatever became of it: it is well when the next agent comes
@@ -138,10 +140,7 @@ def test_what_an_operator_took_out_is_neither_drained_nor_put_back_and_is_restar
         drain = FakeDrain(out=True, by_hand="web/web-1 is in maintenance by somebody's command")
         here = world(drain)
         here.remediators["web-1"].effect = lambda _: here.down.clear()
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(60)
+        await goes_down(here, 60)
         assert len(here.remediators["web-1"].orders) == 1
         assert (drain.said, drain.out) == ([], True)
         await here.die()
@@ -154,10 +153,7 @@ def test_a_balancer_that_does_not_put_it_back_is_asked_again_and_again_and_becom
         drain = FakeDrain(refuses="HAProxy can't be asked")
         here = world(drain)
         here.remediators["web-1"].effect = lambda _: here.down.clear()
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(60)
+        await goes_down(here, 60)
         assert drain.out
         assert here.drains.trouble() == ""
         await here.live(60)
@@ -175,10 +171,7 @@ def test_a_clock_that_is_set_back_puts_off_nothing() -> None:
         drain = FakeDrain(refuses="HAProxy can't be asked")
         here = world(drain)
         here.remediators["web-1"].effect = lambda _: here.down.clear()
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(90)
+        await goes_down(here, 90)
         drain.refuses = ""
         here.drains.owed["web-1"].again_at = here.clock.now() + timedelta(hours=2)  # as it was before the step
         await here.live(2)
@@ -192,10 +185,7 @@ def test_a_replica_whose_drain_config_no_longer_names_is_put_back_by_the_one_it_
     async def story() -> None:
         drain = FakeDrain()
         here = world(drain)
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(10)
+        await goes_down(here, 10)
         assert drain.out
         here.drains.use({})
         here.down.clear()
@@ -233,10 +223,7 @@ def test_nothing_is_drained_that_nobody_would_remember_to_put_back() -> None:
     async def story() -> None:
         drain = FakeDrain()
         here = world(drain, store=Forgetful())
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(10)
+        await goes_down(here, 10)
         assert drain.said == []
         assert len(here.remediators["web-1"].orders) == 1
         await here.die()
@@ -249,10 +236,7 @@ def test_a_restart_that_an_action_refuses_puts_it_back() -> None:
         drain = FakeDrain()
         here = world(drain)
         here.remediators["web-1"].outcome = Outcome.REFUSED
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(30)
+        await goes_down(here, 30)
         assert drain.said == ["drain", "undrain"]
         await here.die()
 
@@ -265,10 +249,7 @@ def test_a_ladder_drains_once_more_for_its_next_step_and_owes_one_undrain() -> N
         here = World(replace(service(), restart=replace(RESTART, at_most=2, verify=timedelta(seconds=5))))
         here.hooks = {"web-1": Hook(drain)}
         here.remediators["web-1"].effect = lambda order: here.down.clear() if order.attempt == 2 else None
-        await here.boot()
-        await here.live(15)
-        here.down.add("web-1")
-        await here.live(60)
+        await goes_down(here, 60)
         assert drain.said == ["drain", "drain", "undrain"]
         await here.die()
 
